@@ -1,0 +1,92 @@
+//! The table of families: who replays each, or which part of the system will bring its replayer.
+
+use std::collections::BTreeMap;
+
+/// How a family is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `bytes/<name>.json`
+    Bytes,
+    /// `traces/<name>.jsonl` and its continuations
+    Trace,
+}
+
+/// Where a family stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// `tests/<name>.rs` replays it.
+    Replayed,
+    /// The named part of the system will bring the replayer.
+    ComesWith(&'static str),
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Name of the file and of the test; `-` becomes `_` in the latter.
+    pub name: &'static str,
+    /// How it is stored.
+    pub kind: Kind,
+    /// Where it stands.
+    pub column: Column,
+}
+
+const fn bytes(name: &'static str, column: Column) -> Family {
+    Family { name, kind: Kind::Bytes, column }
+}
+
+const fn trace(name: &'static str, column: Column) -> Family {
+    Family { name, kind: Kind::Trace, column }
+}
+
+/// Every family there is.
+pub const FAMILIES: &[Family] = &[
+    bytes("bloom", Column::Replayed),
+    bytes("bls", Column::Replayed),
+    bytes("codec", Column::Replayed),
+    bytes("formatting", Column::Replayed),
+    bytes("genesis", Column::ComesWith("Snowman++ and the P-Chain")),
+    bytes("ids", Column::Replayed),
+    bytes("ipclaims", Column::Replayed),
+    bytes("jsontypes", Column::Replayed),
+    bytes("p2p", Column::Replayed),
+    bytes("proposervm", Column::ComesWith("Snowman++")),
+    bytes("samplers", Column::Replayed),
+    bytes("sdk", Column::ComesWith("the p2p SDK of VMs")),
+    bytes("staking", Column::Replayed),
+    bytes("versions", Column::Replayed),
+    bytes("warp", Column::ComesWith("Snowman++")),
+    bytes("windower", Column::ComesWith("Snowman++")),
+    trace("averages", Column::Replayed),
+    trace("benchlist", Column::ComesWith("the bench list")),
+    trace("bootstrap", Column::ComesWith("bootstrapping")),
+    trace("convergence-snowball", Column::Replayed),
+    trace("convergence-snowman", Column::Replayed),
+    trace("engine", Column::Replayed),
+    trace("getter", Column::ComesWith("state sync")),
+    trace("interval", Column::ComesWith("bootstrapping")),
+    trace("iptracker", Column::ComesWith("peer discovery")),
+    trace("messagequeue", Column::ComesWith("fair queues")),
+    trace("network", Column::ComesWith("peer discovery")),
+    trace("peer", Column::Replayed),
+    trace("peertracker", Column::ComesWith("bootstrapping")),
+    trace("polls", Column::Replayed),
+    trace("resources", Column::ComesWith("fair queues")),
+    trace("routing", Column::ComesWith("the bench list")),
+    trace("snowball", Column::Replayed),
+    trace("snowman", Column::Replayed),
+    trace("statesync", Column::ComesWith("state sync")),
+    trace("throttling", Column::ComesWith("throttles")),
+    trace("timeouts", Column::Replayed),
+    trace("uptime", Column::ComesWith("the P-Chain")),
+];
+
+/// Cases that cannot pass, by `family/name`, each with its reason, from `exceptions.txt`: one per
+/// line, the name, a space, the reason. A replayer asserts that such a case differs.
+pub fn exceptions() -> BTreeMap<&'static str, &'static str> {
+    include_str!("../exceptions.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(' ').unwrap_or_else(|| panic!("no reason: {line}")))
+        .collect()
+}

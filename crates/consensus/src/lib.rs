@@ -1,0 +1,1 @@
+//! Snow consensus: the snowball family, the Snowman block tree and polls.

@@ -1,0 +1,1 @@
+//! Staking certificates, their signatures, and BLS keys.

@@ -1,0 +1,1 @@
+//! The engine interfaces of Snow consensus, its gears, chains and router.

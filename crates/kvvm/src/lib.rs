@@ -1,0 +1,1 @@
+//! The built-in virtual machine: a replicated key-value store.

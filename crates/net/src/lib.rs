@@ -1,0 +1,1 @@
+//! TLS identity, dialing, listening and connections.

@@ -1,0 +1,1 @@
+//! What a virtual machine sees and is: the traits a VM author implements.

@@ -5,6 +5,7 @@
 pub mod id;
 pub mod message;
 pub mod time;
+pub mod version;
 
 pub use id::{Id, NodeId, ShortId};
 pub use message::RequestId;

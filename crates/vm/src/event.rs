@@ -1,0 +1,119 @@
+//! What a VM tells its engine.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
+
+/// A signal of the VM to the engine. Upstream: `snow/engine/common/message.go`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Message {
+    /// Transactions wait: the engine eventually calls `build_block` at least once after this.
+    /// Several of these between two builds may be served by one build.
+    PendingTxs,
+    /// The VM finished the state summary it accepted.
+    StateSyncDone,
+    /// A number this version does not know: logged and ignored, never an error.
+    Unknown(u32),
+}
+
+impl Message {
+    /// The number used between processes.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::PendingTxs => 1,
+            Self::StateSyncDone => 2,
+            Self::Unknown(number) => number,
+        }
+    }
+}
+
+impl From<u32> for Message {
+    fn from(number: u32) -> Self {
+        match number {
+            1 => Self::PendingTxs,
+            2 => Self::StateSyncDone,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PendingTxs => f.write_str("Pending Transactions"),
+            Self::StateSyncDone => f.write_str("State Sync Done"),
+            Self::Unknown(number) => write!(f, "Unknown Message: {number}"),
+        }
+    }
+}
+
+/// The VM's way to tell the engine something: one slot for each kind of event.
+///
+/// The slots are levels, not edges: [`Events::set_pending_txs`] stays set for as long as
+/// transactions wait, whatever the engine did meanwhile. The chain looks at the slots when it is
+/// woken and again after each call that may have changed the VM's mind (a build, a new preference,
+/// a new state). Setting never blocks and may happen on any thread.
+#[derive(Clone, Default)]
+pub struct Events(Arc<Mutex<Slots>>);
+
+type Wake = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+struct Slots {
+    pending_txs: bool,
+    state_sync_done: bool,
+    wake: Option<Wake>,
+}
+
+impl Events {
+    /// Calls `wake` whenever a slot becomes set, on the thread that set it. It must not block and
+    /// must not call back into this object.
+    pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.0.lock().wake = Some(Arc::new(wake));
+    }
+
+    /// Says whether transactions wait that a block could be built from now.
+    pub fn set_pending_txs(&self, pending: bool) {
+        let wake = {
+            let mut slots = self.0.lock();
+            let raised = pending && !slots.pending_txs;
+            slots.pending_txs = pending;
+            if raised { slots.wake.clone() } else { None }
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
+    /// Says that the accepted state summary is complete.
+    pub fn set_state_sync_done(&self) {
+        let wake = {
+            let mut slots = self.0.lock();
+            slots.state_sync_done = true;
+            slots.wake.clone()
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
+    /// Whether transactions wait.
+    pub fn pending_txs(&self) -> bool {
+        self.0.lock().pending_txs
+    }
+
+    /// Takes the signal that state sync is done; it is given once.
+    pub fn take_state_sync_done(&self) -> bool {
+        std::mem::take(&mut self.0.lock().state_sync_done)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.0.lock();
+        f.debug_struct("Events")
+            .field("pending_txs", &slots.pending_txs)
+            .field("state_sync_done", &slots.state_sync_done)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,6 +1,9 @@
 //! The three identifiers of the protocol. Upstream: `ids/{id,short,node_id}.go`.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// Length of an [`Id`] in bytes.
 pub const ID_BYTES: usize = 32;
@@ -8,15 +11,15 @@ pub const ID_BYTES: usize = 32;
 pub const SHORT_ID_BYTES: usize = 20;
 
 /// A 32-byte identifier: of a block, chain, subnet, transaction or summary.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(pub [u8; ID_BYTES]);
 
 /// A 20-byte identifier of an address.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShortId(pub [u8; SHORT_ID_BYTES]);
 
 /// A 20-byte identifier of a node, derived from its staking certificate.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(pub [u8; SHORT_ID_BYTES]);
 
 impl Id {
@@ -44,5 +47,25 @@ impl fmt::Debug for ShortId {
 impl fmt::Debug for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&const_hex::encode(self.0))
+    }
+}
+
+// The bytes alone, without the length that an array would write: identifiers of one type are all
+// of one length.
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hash for ShortId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl Hash for NodeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
     }
 }

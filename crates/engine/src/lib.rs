@@ -1,1 +1,6 @@
-//! The engine interfaces of Snow consensus, its gears, chains and router.
+//! The engine interfaces of Snow consensus, the gears that implement them, and the two machines a
+//! node runs: [`chain::Chain`], one per blockchain, and [`router::Router`], one per node.
+//!
+//! Begin with [`common`]: it holds every name of AvalancheGo's package `snow/engine/common`.
+
+pub mod common;

@@ -15,16 +15,20 @@ use crate::VmError;
 #[derive(Clone, Debug)]
 pub struct AppError {
     /// What went wrong.
+    #[doc(alias = "Code")]
     pub code: i32,
     /// The same for people.
+    #[doc(alias = "Message")]
     pub message: Cow<'static, str>,
 }
 
 impl AppError {
     /// The default when a VM fails without a code of its own.
+    #[doc(alias = "ErrUndefined")]
     pub const UNDEFINED: Self = Self { code: 0, message: Cow::Borrowed("undefined") };
     /// Given for each app request that ends without an answer: a timeout, a node that is not
     /// connected, a message that could not be encoded.
+    #[doc(alias = "ErrTimeout")]
     pub const TIMEOUT: Self = Self { code: -1, message: Cow::Borrowed("timed out") };
 }
 
@@ -52,12 +56,16 @@ impl std::error::Error for AppError {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SendConfig {
     /// These, if they are connected.
+    #[doc(alias = "NodeIDs")]
     pub node_ids: BTreeSet<NodeId>,
     /// So many validators, or all when fewer are connected.
+    #[doc(alias = "Validators")]
     pub validators: usize,
     /// So many other peers, or all when fewer are connected.
+    #[doc(alias = "NonValidators")]
     pub non_validators: usize,
     /// So many peers of any kind, or all when fewer are connected.
+    #[doc(alias = "Peers")]
     pub peers: usize,
 }
 
@@ -68,6 +76,7 @@ pub trait AppRequestHandler {
     /// Answer through [`AppSender::send_app_response`] or [`AppSender::send_app_error`] with the
     /// same number, or stay silent: then the peer's own timeout ends the request. An answer after
     /// `deadline` will probably be ignored. An error stops the chain.
+    #[doc(alias = "AppRequest")]
     fn app_request(
         &self,
         node: NodeId,
@@ -80,9 +89,11 @@ pub trait AppRequestHandler {
 /// Hears the outcome of this node's app requests: exactly one call per request and node.
 pub trait AppResponseHandler {
     /// The node answered. The bytes are untrusted. An error stops the chain.
+    #[doc(alias = "AppResponse")]
     fn app_response(&self, node: NodeId, request: RequestId, bytes: Bytes) -> Result<(), VmError>;
 
     /// There will be no answer. An error stops the chain.
+    #[doc(alias = "AppRequestFailed")]
     fn app_request_failed(
         &self,
         node: NodeId,
@@ -94,6 +105,7 @@ pub trait AppResponseHandler {
 /// Hears gossip.
 pub trait AppGossipHandler {
     /// Gossip came. The bytes are untrusted, and no answer is expected. An error stops the chain.
+    #[doc(alias = "AppGossip")]
     fn app_gossip(&self, node: NodeId, bytes: Bytes) -> Result<(), VmError>;
 }
 
@@ -107,6 +119,7 @@ impl<T: AppRequestHandler + AppResponseHandler + AppGossipHandler + ?Sized> AppH
 pub trait AppSender: Send + Sync {
     /// Sends a request to each of these nodes, under a number the VM chose. After `Ok` exactly
     /// one outcome per node reaches [`AppResponseHandler`]; after an error at most one.
+    #[doc(alias = "SendAppRequest")]
     fn send_app_request(
         &self,
         nodes: &BTreeSet<NodeId>,
@@ -115,6 +128,7 @@ pub trait AppSender: Send + Sync {
     ) -> Result<(), VmError>;
 
     /// Answers a request that this node sent under this number.
+    #[doc(alias = "SendAppResponse")]
     fn send_app_response(
         &self,
         node: NodeId,
@@ -123,6 +137,7 @@ pub trait AppSender: Send + Sync {
     ) -> Result<(), VmError>;
 
     /// Answers a request with a failure.
+    #[doc(alias = "SendAppError")]
     fn send_app_error(
         &self,
         node: NodeId,
@@ -131,6 +146,7 @@ pub trait AppSender: Send + Sync {
     ) -> Result<(), VmError>;
 
     /// Sends gossip. It never reaches this node itself.
+    #[doc(alias = "SendAppGossip")]
     fn send_app_gossip(&self, config: &SendConfig, bytes: Bytes) -> Result<(), VmError>;
 }
 

@@ -9,6 +9,7 @@ use sastrugi_types::Id;
 #[derive(Clone)]
 pub struct Fx {
     /// Names the extension.
+    #[doc(alias = "ID")]
     pub id: Id,
     /// The extension itself; the VM casts it to what it expects under this name.
     pub extension: Arc<dyn Any + Send + Sync>,

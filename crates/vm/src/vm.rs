@@ -114,15 +114,19 @@ impl fmt::Debug for VmInit {
 #[doc(alias = "VM")]
 pub trait Vm: AppHandler + Connector + HealthChecker + Send + Sync {
     /// Called once, before anything else. An error means there will be no chain.
+    #[doc(alias = "Initialize")]
     fn initialize(&self, init: VmInit) -> Result<(), VmError>;
 
     /// The chain changes gear. An error stops the chain.
+    #[doc(alias = "SetState")]
     fn set_state(&self, state: State) -> Result<(), VmError>;
 
     /// The VM's version, for people.
+    #[doc(alias = "Version")]
     fn version(&self) -> Result<String, VmError>;
 
     /// The VM's HTTP handlers by path below `/ext/bc/<chain>`, such as `/rpc`.
+    #[doc(alias = "CreateHandlers")]
     fn create_handlers(&self) -> Result<BTreeMap<String, Arc<dyn HttpHandler>>, VmError> {
         Ok(BTreeMap::new())
     }
@@ -139,5 +143,6 @@ pub trait Vm: AppHandler + Connector + HealthChecker + Send + Sync {
     }
 
     /// The last call. Nothing written after the last commit survives.
+    #[doc(alias = "Shutdown")]
     fn shutdown(&self) -> Result<(), VmError>;
 }

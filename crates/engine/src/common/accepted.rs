@@ -10,6 +10,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpAcceptedHandler")]
 pub trait AcceptedHandler {
     /// The accepted ones; they need not be among those that were asked about.
+    #[doc(alias = "Accepted")]
     fn accepted(
         &mut self,
         _cx: &mut Cx<'_>,

@@ -10,6 +10,7 @@ use super::{Cx, Handled, no_op::dropped};
 pub trait AncestorsHandler {
     /// The first should be the container asked for, each next one a parent of an earlier one; a
     /// peer may send anything. Empty means the peer cannot help.
+    #[doc(alias = "Ancestors")]
     fn ancestors(
         &mut self,
         _cx: &mut Cx<'_>,

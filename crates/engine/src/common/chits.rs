@@ -8,6 +8,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpChitsHandler")]
 pub trait ChitsHandler {
     /// The peer's answer. `preferred` should descend from the other two; nobody guarantees it.
+    #[doc(alias = "Chits")]
     fn chits(
         &mut self,
         _cx: &mut Cx<'_>,
@@ -19,6 +20,7 @@ pub trait ChitsHandler {
     }
 
     /// There will be no answer, or the one that came could not be read.
+    #[doc(alias = "QueryFailed")]
     fn query_failed(&mut self, _cx: &mut Cx<'_>, from: NodeId, request: RequestId) -> Handled {
         dropped("query_failed", from, request)
     }

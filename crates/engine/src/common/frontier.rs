@@ -8,6 +8,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpAcceptedFrontierHandler")]
 pub trait AcceptedFrontierHandler {
     /// The peer's last accepted container; untrusted.
+    #[doc(alias = "AcceptedFrontier")]
     fn accepted_frontier(
         &mut self,
         _cx: &mut Cx<'_>,

@@ -13,6 +13,7 @@ use super::{Cx, Handled};
 /// Serves the most recent state summary.
 pub trait GetStateSummaryFrontierHandler {
     /// Answer with the bytes of the last summary.
+    #[doc(alias = "GetStateSummaryFrontier")]
     fn get_state_summary_frontier(
         &mut self,
         cx: &mut Cx<'_>,
@@ -24,6 +25,7 @@ pub trait GetStateSummaryFrontierHandler {
 /// Serves summary IDs by height.
 pub trait GetAcceptedStateSummaryHandler {
     /// Answer with the IDs of the summaries at these heights; unknown heights are left out.
+    #[doc(alias = "GetAcceptedStateSummary")]
     fn get_accepted_state_summary(
         &mut self,
         cx: &mut Cx<'_>,
@@ -36,6 +38,7 @@ pub trait GetAcceptedStateSummaryHandler {
 /// Serves the last accepted container.
 pub trait GetAcceptedFrontierHandler {
     /// Answer with its ID.
+    #[doc(alias = "GetAcceptedFrontier")]
     fn get_accepted_frontier(
         &mut self,
         cx: &mut Cx<'_>,
@@ -47,6 +50,7 @@ pub trait GetAcceptedFrontierHandler {
 /// Says which containers are accepted.
 pub trait GetAcceptedHandler {
     /// Answer with the accepted ones among these, possibly none.
+    #[doc(alias = "GetAccepted")]
     fn get_accepted(
         &mut self,
         cx: &mut Cx<'_>,
@@ -59,6 +63,7 @@ pub trait GetAcceptedHandler {
 /// Serves a container and its ancestors.
 pub trait GetAncestorsHandler {
     /// Answer with the container, its parent and so on, as far as count, size and time allow.
+    #[doc(alias = "GetAncestors")]
     fn get_ancestors(
         &mut self,
         cx: &mut Cx<'_>,
@@ -71,6 +76,7 @@ pub trait GetAncestorsHandler {
 /// Serves one container.
 pub trait GetHandler {
     /// Answer with its bytes.
+    #[doc(alias = "Get")]
     fn get(&mut self, cx: &mut Cx<'_>, from: NodeId, request: RequestId, container: Id) -> Handled;
 }
 

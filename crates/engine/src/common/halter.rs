@@ -8,8 +8,10 @@ use std::sync::{
 /// Something that can be told to stop, once and for good, from any thread.
 pub trait Haltable: Send + Sync {
     /// Stops; repeating it changes nothing.
+    #[doc(alias = "Halt")]
     fn halt(&self);
     /// Whether it was told to stop. Takes no lock.
+    #[doc(alias = "Halted")]
     fn halted(&self) -> bool;
 }
 

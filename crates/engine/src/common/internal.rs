@@ -24,17 +24,20 @@ pub trait InternalHandler {
     }
 
     /// The regular tick, by default every 100 ms: spread or ask for the accepted frontier.
+    #[doc(alias = "Gossip")]
     fn gossip(&mut self, _cx: &mut Cx<'_>) -> Handled {
         Ok(())
     }
 
     /// The node exits. Called once, after the last message, on the gear in charge, which shuts the
     /// VM down.
+    #[doc(alias = "Shutdown")]
     fn shutdown(&mut self, _cx: &mut Cx<'_>) -> Handled {
         Ok(())
     }
 
     /// The VM signals.
+    #[doc(alias = "Notify")]
     fn notify(&mut self, _cx: &mut Cx<'_>, message: Message) -> Handled {
         tracing::debug!(%message, reason = "unhandled by this gear", "dropping notify");
         Ok(())

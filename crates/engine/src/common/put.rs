@@ -12,6 +12,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpPutHandler")]
 pub trait PutHandler {
     /// The container; it may not parse and may be another one than was asked for.
+    #[doc(alias = "Put")]
     fn put(
         &mut self,
         _cx: &mut Cx<'_>,

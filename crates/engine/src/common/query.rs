@@ -13,6 +13,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpQueryHandler")]
 pub trait QueryHandler {
     /// A query that names a container.
+    #[doc(alias = "PullQuery")]
     fn pull_query(
         &mut self,
         _cx: &mut Cx<'_>,
@@ -25,6 +26,7 @@ pub trait QueryHandler {
     }
 
     /// A query that brings a container. It may be garbage; the answer leaves all the same.
+    #[doc(alias = "PushQuery")]
     fn push_query(
         &mut self,
         _cx: &mut Cx<'_>,

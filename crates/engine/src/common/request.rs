@@ -10,8 +10,10 @@ use sastrugi_types::{NodeId, RequestId};
 #[doc(alias = "MarshalText")]
 pub struct Request {
     /// Whom it went to.
+    #[doc(alias = "NodeID")]
     pub node: NodeId,
     /// Its number.
+    #[doc(alias = "RequestID")]
     pub request: RequestId,
 }
 

@@ -11,6 +11,7 @@ use super::{Cx, Handled, no_op::dropped};
 #[doc(alias = "NewNoOpStateSummaryFrontierHandler")]
 pub trait StateSummaryFrontierHandler {
     /// The peer's summary; the bytes are untrusted and may not parse.
+    #[doc(alias = "StateSummaryFrontier")]
     fn state_summary_frontier(
         &mut self,
         _cx: &mut Cx<'_>,
@@ -37,6 +38,7 @@ pub trait StateSummaryFrontierHandler {
 #[doc(alias = "NewNoOpAcceptedStateSummaryHandler")]
 pub trait AcceptedStateSummaryHandler {
     /// The peer's IDs; they need not belong to the heights that were asked for.
+    #[doc(alias = "AcceptedStateSummary")]
     fn accepted_state_summary(
         &mut self,
         _cx: &mut Cx<'_>,

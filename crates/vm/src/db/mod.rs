@@ -1,10 +1,29 @@
 //! The key-value database a VM and the engine write to. Upstream: `database/database.go`.
 //!
 //! Keys are ordered by their bytes. The empty key is a key like any other.
+//!
+//! [`MemoryDb`] is for tests and the laboratory; the node brings a persistent one. [`PrefixDb`]
+//! gives each user a part of a database, and [`VersionedDb`] holds changes back until they are
+//! committed together. [`suite()`] checks any implementation.
+
+mod memory;
+mod prefix;
+mod read_only;
+mod snapshot;
+mod suite;
+mod versioned;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use self::{
+    memory::MemoryDb,
+    prefix::{PREFIX_BYTES, PrefixDb},
+    read_only::ReadOnlyDb,
+    suite::suite,
+    versioned::VersionedDb,
+};
 
 /// Why a database call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +31,9 @@ pub enum DbError {
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
+    /// This view of the database is for reading only.
+    #[error("the database is read-only")]
+    ReadOnly,
     /// Another process has the database open.
     #[error("the database {0} is in use by another process")]
     InUse(String),
@@ -57,6 +79,12 @@ impl Batch {
         let key = key.into();
         self.size_bytes += key.len();
         self.changes.push(Change::Delete(key));
+    }
+
+    /// Adds the changes of another batch after this one's.
+    pub fn append(&mut self, other: Self) {
+        self.size_bytes += other.size_bytes;
+        self.changes.extend(other.changes);
     }
 
     /// The changes in order.
@@ -123,7 +151,7 @@ pub trait Database: Send + Sync {
     fn write(&self, batch: &Batch, durability: Durability) -> Result<(), DbError>;
 
     /// The pairs whose key begins with `prefix`, from `start` on (inclusive); a `start` below the
-    /// prefix means its beginning.
+    /// prefix means its beginning. The first error is the last item; closing the database is one.
     fn iterate<'a>(&'a self, prefix: &[u8], start: &[u8]) -> Result<Pairs<'a>, DbError>;
 
     /// Frees the space of deleted pairs between two keys; `None` is an open end.

@@ -4,3 +4,4 @@
 //! Begin with [`common`]: it holds every name of AvalancheGo's package `snow/engine/common`.
 
 pub mod common;
+pub mod router;

@@ -33,7 +33,7 @@ pub trait ChainVm: Vm {
     /// nothing to build.
     fn build_block(&self, context: Option<BlockContext>) -> Result<Block, VmError>;
 
-    /// Checks a block against its parent's state. An error means the block is invalid for now.
+    /// Checks a block against its parent's state. An error means the block is invalid here and at this time.
     fn verify(&self, block: &Block, context: Option<BlockContext>) -> Result<(), VmError>;
 
     /// Accepts a verified block. An error stops the chain.

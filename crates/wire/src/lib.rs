@@ -1,7 +1,13 @@
 //! The p2p protocol: messages, frames, handshake and peer as a machine without I/O.
 
+pub mod compress;
+pub mod frame;
+pub mod generated;
 pub mod message;
 pub mod op;
+pub mod signed_ip;
+pub mod throttle;
 
-pub use message::{Message, WireError};
+pub use compress::{Compression, Compressor};
+pub use message::{Codec, Decoded, Encoded, Message, WireError};
 pub use op::Op;

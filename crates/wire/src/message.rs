@@ -7,7 +7,13 @@
 //!
 //! Upstream: `proto/p2p/p2p.proto`, `message/messages.go`.
 
+mod codec;
+mod decode;
+mod encode;
 mod error;
+mod network;
+mod simplex;
+mod wire;
 
 use bytes::Bytes;
 use sastrugi_types::{
@@ -17,6 +23,7 @@ use sastrugi_types::{
 
 use crate::Op;
 
+pub use codec::{Codec, Decoded, Encoded};
 pub use error::{InvalidField, WireError};
 
 /// Anything one node may say to another.

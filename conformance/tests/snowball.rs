@@ -202,6 +202,7 @@ fn nnary<const N: usize>(
     for mut step in steps {
         match step.take::<String>("op").as_str() {
             "" => {}
+            "add" => instance.add(header.ids[step.take::<usize>("id")]),
             "poll" => {
                 let choice = header.ids[step.take::<usize>("id")];
                 instance.record_poll(thresholds, step.take("n"), choice);

@@ -24,8 +24,9 @@ impl Flat {
 }
 
 impl Consensus for Flat {
-    /// Does nothing: an n-ary instance takes votes for any choice.
-    fn add(&mut self, _choice: Id) {}
+    fn add(&mut self, choice: Id) {
+        self.instance.add(choice);
+    }
 
     fn preference(&self) -> Id {
         self.instance.preference()

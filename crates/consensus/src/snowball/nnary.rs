@@ -48,6 +48,9 @@ impl<const N: usize> Nnary<N> {
         Self { snowflake: Snowflake::new(choice), strength: Some(strength) }
     }
 
+    /// Does nothing: votes for any choice are taken.
+    pub const fn add(&mut self, _choice: Id) {}
+
     /// Takes a poll with `count` votes for `choice`, which need not have been added.
     pub fn record_poll(&mut self, thresholds: &Thresholds<N>, count: u32, choice: Id) {
         if let Some(strength) = &mut self.strength

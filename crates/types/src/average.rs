@@ -67,7 +67,8 @@ impl Averager {
     }
 }
 
-/// An averager that reads 0 until its observations span a half-life.
+/// An averager that reads 0 unless the observation made last is at least a half-life later than the
+/// one made first. A late observation can make it immature again.
 #[derive(Clone, Debug)]
 pub struct MaturedAverager {
     averager: Averager,
@@ -76,16 +77,15 @@ pub struct MaturedAverager {
 }
 
 impl MaturedAverager {
-    /// Withholds the readings of `averager` until observations made through this value are at
-    /// least `half_life` apart.
+    /// Withholds the readings of `averager`; only observations made through this value count.
     pub const fn new(averager: Averager, half_life: Duration) -> Self {
         Self { averager, half_life, span: None }
     }
 
     /// Takes `value`, seen at `now`.
     pub fn observe(&mut self, value: f64, now: Instant) {
-        let (first, last) = self.span.unwrap_or((now, now));
-        self.span = Some((first, last.max(now)));
+        let first = self.span.map_or(now, |(first, _)| first);
+        self.span = Some((first, now));
         self.averager.observe(value, now);
     }
 

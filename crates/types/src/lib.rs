@@ -5,6 +5,8 @@
 pub mod average;
 pub mod bag;
 pub mod bits;
+pub mod cb58;
+pub mod formatting;
 pub mod hash;
 pub mod id;
 pub mod message;

@@ -39,8 +39,10 @@ mod query;
 mod request;
 mod sender;
 mod state_syncer;
+mod state_syncing;
 mod summary;
 mod timer;
+pub mod tracker;
 
 pub use accepted::AcceptedHandler;
 pub use ancestors::AncestorsHandler;
@@ -66,6 +68,7 @@ pub use sender::{
     Sender, StateSummarySender,
 };
 pub use state_syncer::StateSyncer;
+pub use state_syncing::StateSyncing;
 pub use summary::{AcceptedStateSummaryHandler, StateSummaryFrontierHandler};
 pub use timer::{PreemptionSignal, TimeoutRegistrar, TimeoutScheduler};
 

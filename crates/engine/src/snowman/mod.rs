@@ -1,0 +1,3 @@
+mod ancestor;
+mod cache;
+mod jobs;

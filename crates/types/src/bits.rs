@@ -1,6 +1,11 @@
-//! The 256 bits of an ID, as the snowball tree reads them.
+//! The 256 bits of an ID, as the snowball tree reads them, and sets stored as bits.
 //!
-//! Bit `i` is bit `i mod 8`, least significant first, of byte `i / 8`. Upstream: `ids/bits.go`.
+//! Bit `i` of an ID is bit `i mod 8`, least significant first, of byte `i / 8`. Upstream:
+//! `ids/bits.go`.
+
+mod set;
+
+pub use set::{BitSet, BitSet64};
 
 use crate::Id;
 

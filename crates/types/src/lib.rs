@@ -5,10 +5,12 @@
 pub mod average;
 pub mod bag;
 pub mod bits;
+pub mod bloom;
 pub mod cb58;
 pub mod formatting;
 pub mod hash;
 pub mod id;
+pub mod json;
 pub mod message;
 pub mod sampler;
 pub mod time;

@@ -218,11 +218,10 @@ impl GetHandler for Getter {
 impl Getter {
     fn last_accepted_block(&self) -> Result<Block, Fatal> {
         let id = self.last_accepted()?;
-        match self.vm.get_block(id) {
-            Ok(block) => block.ok_or(VmError::NotFound),
-            Err(error) => Err(error),
-        }
-        .map_err(Fatal::vm("get_block of the last accepted"))
+        self.vm
+            .get_block(id)
+            .and_then(|block| block.ok_or(VmError::NotFound))
+            .map_err(Fatal::vm("get_block of the last accepted"))
     }
 
     fn ancestors(&self, container: Id) -> Result<Vec<Bytes>, VmError> {

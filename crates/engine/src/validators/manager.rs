@@ -32,10 +32,10 @@ struct State {
 }
 
 impl Validators {
-    /// No sets yet.
+    /// No sets yet. `hash_seed` makes the places of nodes in tables unpredictable to peers.
     #[doc(alias = "NewManager")]
-    pub fn new(hasher: IdBuildHasher) -> Self {
-        Self { state: RwLock::default(), hasher }
+    pub fn new(hash_seed: u64) -> Self {
+        Self { state: RwLock::default(), hasher: IdBuildHasher::new(hash_seed) }
     }
 
     /// Adds a validator. An error changes nothing.

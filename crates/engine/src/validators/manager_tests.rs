@@ -14,7 +14,7 @@ fn validator(number: u8, weight: u64) -> Validator {
 }
 
 fn manager(weights: &[u64]) -> Validators {
-    let manager = Validators::new(IdBuildHasher::new(3));
+    let manager = Validators::new(3);
     for (number, weight) in (1..).zip(weights) {
         manager.add_staker(SUBNET, validator(number, *weight)).unwrap();
     }
@@ -159,7 +159,7 @@ fn listeners_hear_of_what_is_there_and_of_every_change() {
 
 #[test]
 fn the_text_form_is_upstreams() {
-    let manager = Validators::new(IdBuildHasher::new(3));
+    let manager = Validators::new(3);
     assert_eq!(manager.to_string(), "Validator Manager: (Size = 0)");
     let staker = |node, weight| Validator { node, public_key: None, tx: Id::EMPTY, weight };
     manager.add_staker(Id::EMPTY, staker(NodeId::EMPTY, 1)).unwrap();

@@ -17,9 +17,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// A tracker without validators; register it with the set.
-    pub fn new(hasher: IdBuildHasher) -> Self {
-        Self { validators: Mutex::new(NodeMap::with_hasher(hasher)) }
+    /// A tracker without validators; register it with the set. `hash_seed` makes the places of
+    /// nodes in tables unpredictable to peers.
+    pub fn new(hash_seed: u64) -> Self {
+        Self { validators: Mutex::new(NodeMap::with_hasher(IdBuildHasher::new(hash_seed))) }
     }
 
     /// Notes the container a node said it accepted last, and its height.
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn only_validators_are_remembered_and_only_while_they_validate() {
-        let accepted = Accepted::new(IdBuildHasher::new(1));
+        let accepted = Accepted::new(1);
         accepted.set(NODE, ID, 5);
         assert_eq!(accepted.last_accepted(&NODE), None);
         accepted.added(NODE, None, Id::EMPTY, 1);

@@ -36,9 +36,11 @@ struct Validator {
 }
 
 impl Peers {
-    /// A tracker that knows nobody; register it with the set.
+    /// A tracker that knows nobody; register it with the set. `hash_seed` makes the places of nodes
+    /// in tables unpredictable to peers.
     #[doc(alias = "NewPeers")]
-    pub fn new(hasher: IdBuildHasher) -> Self {
+    pub fn new(hash_seed: u64) -> Self {
+        let hasher = IdBuildHasher::new(hash_seed);
         Self(Mutex::new(State {
             validators: NodeMap::with_hasher(hasher),
             connected_peers: NodeSet::with_hasher(hasher),
@@ -169,7 +171,7 @@ mod tests {
     }
 
     fn peers() -> Peers {
-        Peers::new(IdBuildHasher::new(1))
+        Peers::new(1)
     }
 
     fn weights(peers: &Peers) -> (u128, u128) {

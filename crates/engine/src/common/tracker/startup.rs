@@ -75,14 +75,12 @@ impl SetListener for Startup {
 
 #[cfg(test)]
 mod tests {
-    use sastrugi_types::IdBuildHasher;
-
     use super::*;
 
     const NODE: NodeId = NodeId([1; 20]);
 
     fn startup(weight_min: u64) -> Startup {
-        Startup::new(Peers::new(IdBuildHasher::new(1)), weight_min)
+        Startup::new(Peers::new(1), weight_min)
     }
 
     #[test]

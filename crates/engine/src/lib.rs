@@ -3,5 +3,9 @@
 //!
 //! Begin with [`common`]: it holds every name of AvalancheGo's package `snow/engine/common`.
 
+pub mod chain;
 pub mod common;
+pub mod getter;
 pub mod router;
+pub mod snowman;
+pub mod validators;

@@ -168,15 +168,17 @@ impl<T> AdaptiveTimeout<T> {
         Some(entry.what)
     }
 
+    /// The entry that is due first, if one is due.
+    pub fn peek_due(&self, now: Instant) -> Option<&T> {
+        let Reverse((deadline, serial, slot)) = *self.queue.peek()?;
+        if deadline <= now { self.get(Ticket { slot, serial }) } else { None }
+    }
+
     /// Ends the entry that is due first, if one is due; its age is observed.
     pub fn pop_due(&mut self, now: Instant) -> Option<T> {
-        let Reverse((deadline, serial, slot)) = *self.queue.peek()?;
-        if deadline > now {
-            return None;
-        }
-        let entry = self.take(Ticket { slot, serial })?;
-        self.drop_dead_marks();
-        Some(self.end(now, entry))
+        self.peek_due(now)?;
+        let Reverse((_, serial, slot)) = *self.queue.peek()?;
+        self.remove(now, Ticket { slot, serial })
     }
 
     /// When the first entry is due.

@@ -6,3 +6,4 @@
 
 mod slab;
 pub mod snowball;
+pub mod snowman;

@@ -37,6 +37,7 @@ pub use binary::Binary;
 pub use factory::Factory;
 pub use flat::Flat;
 pub use nnary::Nnary;
+pub(crate) use parameters::saturate;
 pub use parameters::{Parameters, ParametersError};
 pub use slush::Slush;
 pub use snowflake::{Snowflake, TerminationCondition, Thresholds, UnarySnowflake};

@@ -33,7 +33,8 @@ impl Consensus for Flat {
     }
 
     fn record_poll(&mut self, votes: &Bag<Id>) -> bool {
-        let (choice, count) = votes.mode().map_or((Id::EMPTY, 0), |(choice, count)| (*choice, count));
+        let (choice, count) =
+            votes.mode().map_or((Id::EMPTY, 0), |(choice, count)| (*choice, count));
         let count = saturate(count);
         self.instance.record_poll(&self.thresholds, count, choice);
         count >= self.thresholds.alpha_preference

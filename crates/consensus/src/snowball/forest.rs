@@ -298,13 +298,7 @@ impl Forest {
     }
 
     #[inline]
-    fn poll_unary(
-        &mut self,
-        at: u32,
-        ids: &[Id],
-        votes: &mut [Vote],
-        reset: bool,
-    ) -> (Node, bool) {
+    fn poll_unary(&mut self, at: u32, ids: &[Id], votes: &mut [Vote], reset: bool) -> (Node, bool) {
         let count = total(votes);
         let node = &mut self.unaries[at];
         if reset {
@@ -409,10 +403,7 @@ fn total(votes: &[Vote]) -> u32 {
 
 /// Moves the votes for which `is_first` holds to the front, and cuts behind them.
 #[inline]
-fn partition(
-    votes: &mut [Vote],
-    is_first: impl Fn(&Vote) -> bool,
-) -> (&mut [Vote], &mut [Vote]) {
+fn partition(votes: &mut [Vote], is_first: impl Fn(&Vote) -> bool) -> (&mut [Vote], &mut [Vote]) {
     let mut end = 0;
     for at in 0..votes.len() {
         if is_first(&votes[at]) {

@@ -34,7 +34,9 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParametersError {
     /// No majority.
-    #[error("k = {k}, alphaPreference = {alpha_preference}: fails the condition that: k/2 < alphaPreference")]
+    #[error(
+        "k = {k}, alphaPreference = {alpha_preference}: fails the condition that: k/2 < alphaPreference"
+    )]
     NoMajority {
         /// Sample size.
         k: usize,
@@ -42,7 +44,9 @@ pub enum ParametersError {
         alpha_preference: usize,
     },
     /// The quorums are in the wrong order.
-    #[error("alphaPreference = {alpha_preference}, alphaConfidence = {alpha_confidence}: fails the condition that: alphaPreference <= alphaConfidence")]
+    #[error(
+        "alphaPreference = {alpha_preference}, alphaConfidence = {alpha_confidence}: fails the condition that: alphaPreference <= alphaConfidence"
+    )]
     QuorumOrder {
         /// Votes that change the preference.
         alpha_preference: usize,
@@ -50,7 +54,9 @@ pub enum ParametersError {
         alpha_confidence: usize,
     },
     /// Confidence needs more votes than are asked for.
-    #[error("k = {k}, alphaConfidence = {alpha_confidence}: fails the condition that: alphaConfidence <= k")]
+    #[error(
+        "k = {k}, alphaConfidence = {alpha_confidence}: fails the condition that: alphaConfidence <= k"
+    )]
     QuorumAboveSample {
         /// Sample size.
         k: usize,
@@ -61,7 +67,9 @@ pub enum ParametersError {
     #[error("concurrentRepolls = {0}: fails the condition that: 0 < concurrentRepolls")]
     NoRepolls(usize),
     /// More polls at once than are needed.
-    #[error("concurrentRepolls = {concurrent_repolls}, beta = {beta}: fails the condition that: concurrentRepolls <= beta")]
+    #[error(
+        "concurrentRepolls = {concurrent_repolls}, beta = {beta}: fails the condition that: concurrentRepolls <= beta"
+    )]
     TooManyRepolls {
         /// Polls kept outstanding.
         concurrent_repolls: usize,
@@ -215,7 +223,8 @@ mod tests {
     #[test]
     fn derived_fractions() {
         let healthy = |k, alpha_confidence| {
-            Parameters { k, alpha_confidence, ..Parameters::DEFAULT }.min_percent_connected_healthy()
+            Parameters { k, alpha_confidence, ..Parameters::DEFAULT }
+                .min_percent_connected_healthy()
         };
         assert!((healthy(20, 15) - 0.8).abs() < 1e-9);
         assert!((healthy(5, 4) - 0.84).abs() < 1e-9);

@@ -1,5 +1,7 @@
 //! BLS keys, signatures, their sums, and proofs of possession.
 
+#![expect(clippy::unwrap_used, reason = "a case that is not as expected must fail the test")]
+
 use sastrugi_conformance::{Fields, cases};
 use sastrugi_crypto::bls::{BlsError, ProofOfPossession, PublicKey, SecretKey, Signature};
 

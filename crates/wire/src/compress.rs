@@ -45,6 +45,8 @@ pub trait Compressor: Send {
 
 /// The level messages are compressed at.
 const LEVEL: i32 = 3;
+/// Fewer bytes than the magic number count as a frame that was cut.
+const MAGIC_BYTES: usize = 4;
 /// The streaming decoder's output grows by this much.
 const CHUNK_BYTES: usize = 128 * 1024;
 
@@ -88,6 +90,9 @@ impl Compressor for Zstd {
 /// Restores a frame of unknown size. Its decoder is not kept: the buffer for a large window would
 /// stay with it.
 fn stream(frame: &[u8], max_bytes: usize) -> Result<Vec<u8>, WireError> {
+    if frame.len() < MAGIC_BYTES {
+        return Ok(Vec::new());
+    }
     let mut decoder = DCtx::create();
     let mut input = InBuffer::around(frame);
     let mut content = Vec::new();
@@ -117,4 +122,66 @@ fn stream(frame: &[u8], max_bytes: usize) -> Result<Vec<u8>, WireError> {
 
 fn named(code: usize) -> WireError {
     WireError::Zstd(get_error_name(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1_000_000;
+
+    fn frame_of(content: &[u8]) -> Vec<u8> {
+        Zstd::default().compress(content, 0).unwrap()
+    }
+
+    #[test]
+    fn a_context_serves_many_messages_of_all_sizes() {
+        let mut zstd = Zstd::default();
+        for size in [0, 1, 100, 5_000, LIMIT, 3, 128 * 1024, 0] {
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let packed = zstd.compress(&content, 3).unwrap();
+            assert_eq!(zstd.decompress(&packed[3..], LIMIT).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact_with_and_without_a_stated_size() {
+        let mut zstd = Zstd::default();
+        for size in [LIMIT, LIMIT + 1] {
+            let content = vec![5; size];
+            let stated = frame_of(&content);
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            std::io::Write::write_all(&mut encoder, &content).unwrap();
+            let unstated = encoder.finish().unwrap();
+            assert!(matches!(get_frame_content_size(&unstated), Ok(None)));
+            for frame in [stated, unstated] {
+                let restored = zstd.decompress(&frame, LIMIT);
+                if size == LIMIT {
+                    assert_eq!(restored.unwrap(), content);
+                } else {
+                    assert_eq!(restored, Err(WireError::TooLarge { max_bytes: LIMIT }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_frame_and_nothing_else() {
+        let mut zstd = Zstd::default();
+        let frame = frame_of(b"content");
+        for extra in [&[0][..], b"garbage", &frame] {
+            let both = [&frame, extra].concat();
+            assert!(matches!(zstd.decompress(&both, LIMIT), Err(WireError::Zstd(_))));
+        }
+        assert_eq!(zstd.decompress(&frame, LIMIT).unwrap(), b"content");
+    }
+
+    #[test]
+    fn a_cut_frame_gives_what_came_out_before_the_cut() {
+        let mut zstd = Zstd::default();
+        let frame = frame_of(b"content");
+        for end in 0..frame.len() {
+            assert!(b"content".starts_with(&zstd.decompress(&frame[..end], LIMIT).unwrap()));
+        }
+    }
 }

@@ -96,3 +96,68 @@ pub fn write(body: &[u8], out: &mut BytesMut) -> Result<(), FrameTooLarge> {
     out.put_slice(body);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(bodies: &[&[u8]]) -> BytesMut {
+        let mut out = BytesMut::new();
+        bodies.iter().for_each(|body| write(body, &mut out).unwrap());
+        out
+    }
+
+    #[test]
+    fn frames_arrive_in_any_pieces() {
+        let large = vec![7; 100_000];
+        let bodies: [&[u8]; 5] = [b"one", b"", &large, b"", b"two"];
+        let wire = framed(&bodies);
+        for piece in [1, 2, 3, 5, 4_096, wire.len()] {
+            let mut decoder = FrameDecoder::default();
+            let mut found = Vec::new();
+            for mut input in wire.chunks(piece) {
+                while let Some(frame) = decoder.poll_frame(&mut input).unwrap() {
+                    found.push(frame);
+                }
+                assert!(input.is_empty());
+            }
+            assert_eq!(found, bodies, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn the_length_is_known_before_the_body_is_touched() {
+        let wire = framed(&[b"body"]);
+        let mut decoder = FrameDecoder::default();
+        let mut input = &wire[..];
+        assert_eq!(decoder.poll_length(&mut input), Ok(Some(4)));
+        assert_eq!(decoder.poll_length(&mut input), Ok(Some(4)));
+        assert_eq!(input, b"body");
+        assert_eq!(decoder.poll_frame(&mut input), Ok(Some(Bytes::from_static(b"body"))));
+        assert_eq!(decoder.poll_length(&mut input), Ok(None));
+    }
+
+    #[test]
+    fn the_largest_length_passes_and_the_next_does_not() {
+        let length = MESSAGE_BYTES_MAX;
+        let mut decoder = FrameDecoder::default();
+        assert_eq!(decoder.poll_length(&mut &header(length).unwrap()[..]), Ok(Some(length)));
+        let too_large = FrameTooLarge { length: length + 1 };
+        assert_eq!(header(length + 1), Err(too_large));
+        let mut decoder = FrameDecoder::default();
+        let input = (length as u32 + 1).to_be_bytes();
+        assert_eq!(decoder.poll_frame(&mut &input[..]), Err(too_large));
+    }
+
+    #[test]
+    fn a_promised_length_takes_no_memory() {
+        let mut decoder = FrameDecoder::default();
+        let mut input = &header(MESSAGE_BYTES_MAX).unwrap()[..];
+        assert_eq!(decoder.poll_frame(&mut input), Ok(None));
+        assert_eq!(decoder.body.capacity(), 0);
+        for _ in 0..100 {
+            assert_eq!(decoder.poll_frame(&mut &[0; 1_000][..]), Ok(None));
+            assert!(decoder.body.capacity() <= BODY_BYTES_MIN.max(2 * decoder.body.len()));
+        }
+    }
+}

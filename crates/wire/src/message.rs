@@ -163,3 +163,6 @@ pub struct ClaimedIpPort {
     /// The claim signed with the certificate's key.
     pub signature: Bytes,
 }
+
+#[cfg(test)]
+mod tests;

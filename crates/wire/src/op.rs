@@ -234,3 +234,17 @@ impl From<&Payload> for Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_and_operations_are_one_to_one() {
+        for op in Op::ALL {
+            assert_eq!(Op::of_field(op.field()), Some(op));
+        }
+        assert_eq!((0..64).filter_map(Op::of_field).count(), Op::ALL.len());
+        assert!(Op::ALL.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

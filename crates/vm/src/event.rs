@@ -85,6 +85,15 @@ impl Events {
         }
     }
 
+    /// Wakes the chain without changing a slot, so that it asks for [`crate::Vm::poll_timeout`]
+    /// again: for a VM whose next timeout has moved while it handled a message or an HTTP call.
+    pub fn wake(&self) {
+        let wake = self.0.lock().wake.clone();
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
     /// Says that the accepted state summary is complete.
     pub fn set_state_sync_done(&self) {
         let wake = {

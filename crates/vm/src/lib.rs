@@ -19,6 +19,7 @@ pub mod fx;
 pub mod health;
 pub mod http;
 pub mod state_sync;
+pub mod testkit;
 pub mod validators;
 pub mod vm;
 

@@ -206,7 +206,7 @@ pub(crate) fn examine(
     let (supported_acps, objected_acps) = acps(config, message)?;
     let (known, salt) = match &message.known_peers {
         Some(filter) => known_peers(filter)?,
-        None => known_peers(&no_known_peers())?,
+        None => (ReadFilter::empty(), Bytes::new()),
     };
     let ip = signed_ip(config, certificate, message, now)?;
     let remote = Remote {
@@ -222,19 +222,12 @@ pub(crate) fn examine(
 }
 
 /// Reads a filter of known peers.
-pub(crate) fn known_peers(
-    message: &BloomFilter,
-) -> Result<(ReadFilter, Bytes), FilterFault> {
+pub(crate) fn known_peers(message: &BloomFilter) -> Result<(ReadFilter, Bytes), FilterFault> {
     let filter = ReadFilter::parse(message.filter.clone())?;
     if message.salt.len() > SALT_BYTES_MAX {
         return Err(FilterFault::Salt(message.salt.len()));
     }
     Ok((filter, message.salt.clone()))
-}
-
-/// The filter in which nothing is found, with an empty salt.
-fn no_known_peers() -> BloomFilter {
-    BloomFilter { filter: Bytes::from_static(&ReadFilter::EMPTY_BYTES), salt: Bytes::new() }
 }
 
 fn tracked_subnets(sent: &[Bytes]) -> Result<BTreeSet<Id>, HandshakeFault> {
@@ -277,8 +270,7 @@ fn signed_ip(
     if port == 0 {
         return Err(HandshakeFault::Port);
     }
-    let claim =
-        IpClaim { address: SocketAddr::new(ip, port), timestamp: message.ip_signing_time };
+    let claim = IpClaim { address: SocketAddr::new(ip, port), timestamp: message.ip_signing_time };
     let timestamp_max = (now + config.clock_difference_max).unix_secs() as u64;
     claim.verify(certificate, &message.ip_node_id_sig, timestamp_max)?;
     let bls_signature =

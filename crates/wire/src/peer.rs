@@ -260,12 +260,7 @@ impl Peer {
 
     /// Upon bytes: takes the rest of the frame off the front, and handles it when it is whole.
     /// Says whether it was. A body of length 0 is whole without any bytes.
-    pub fn handle_body(
-        &mut self,
-        now: Now,
-        input: &mut &[u8],
-        network: &mut dyn Network,
-    ) -> bool {
+    pub fn handle_body(&mut self, now: Now, input: &mut &[u8], network: &mut dyn Network) -> bool {
         if self.closed.is_some() || self.reading != Reading::Body {
             return false;
         }
@@ -507,11 +502,7 @@ impl Peer {
         }
     }
 
-    fn handle_ping(
-        &mut self,
-        ping: Ping,
-        network: &mut dyn Network,
-    ) -> Result<(), CloseReason> {
+    fn handle_ping(&mut self, ping: Ping, network: &mut dyn Network) -> Result<(), CloseReason> {
         if ping.uptime > UPTIME_MAX {
             return Err(CloseReason::Uptime(ping.uptime));
         }
@@ -577,7 +568,7 @@ impl Peer {
         network: &mut dyn Network,
     ) -> Result<Id, CloseReason> {
         let version = remote.application.version();
-        if !self.config.compatibility.accepts(version, now.wall) {
+        if !self.config.compatibility.is_compatible(version, now.wall) {
             return Err(CloseReason::Version(version));
         }
         match network.registration(remote.node) {
@@ -730,4 +721,3 @@ fn peer_list(claims: &[ClaimedIp]) -> Message {
     let claimed_ip_ports = claims.iter().map(ClaimedIp::to_wire).collect();
     Message::PeerList(PeerList { claimed_ip_ports })
 }
-

@@ -1,10 +1,6 @@
 //! What all peers of a node have in common.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sastrugi_types::{
     Id,

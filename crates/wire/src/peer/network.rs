@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sastrugi_crypto::bls;
-use sastrugi_types::{Id, NodeId, ReadFilter, message::Inbound};
+use sastrugi_types::{Id, NodeId, bloom::ReadFilter, message::Inbound};
 
 use super::{Fact, TrackError};
 use crate::{handshake::Remote, message::BloomFilter, signed_ip::ClaimedIp};

@@ -7,6 +7,7 @@ pub mod bag;
 pub mod bits;
 pub mod bloom;
 pub mod cb58;
+pub mod codec;
 pub mod formatting;
 pub mod hash;
 pub mod id;

@@ -8,4 +8,5 @@ pub mod common;
 pub mod getter;
 pub mod router;
 pub mod snowman;
+pub mod testing;
 pub mod validators;

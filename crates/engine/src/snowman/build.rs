@@ -21,7 +21,8 @@ impl Snowman {
             };
             self.stats.built += 1;
             let skew = cx.wall.nanos_since(block.timestamp);
-            self.stats.built_time_skew_nanos = self.stats.built_time_skew_nanos.saturating_add(skew);
+            self.stats.built_time_skew_nanos =
+                self.stats.built_time_skew_nanos.saturating_add(skew);
             let (id, parent) = (block.id, block.parent);
             let expected = self.consensus.preference();
             if parent != expected {

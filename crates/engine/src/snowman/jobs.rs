@@ -52,11 +52,7 @@ struct Record<J> {
 
 impl<J> Scheduler<J> {
     pub(crate) fn new(hasher: IdBuildHasher) -> Self {
-        Self {
-            records: Vec::new(),
-            vacant: Vec::new(),
-            dependents: IdMap::with_hasher(hasher),
-        }
+        Self { records: Vec::new(), vacant: Vec::new(), dependents: IdMap::with_hasher(hasher) }
     }
 
     /// Number of dependencies that jobs wait for.

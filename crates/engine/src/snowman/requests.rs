@@ -24,10 +24,7 @@ pub(super) struct Wanted {
 
 impl BlockRequests {
     pub(super) fn new(hasher: IdBuildHasher) -> Self {
-        Self {
-            by_request: HashMap::with_hasher(hasher),
-            by_block: IdMap::with_hasher(hasher),
-        }
+        Self { by_request: HashMap::with_hasher(hasher), by_block: IdMap::with_hasher(hasher) }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -88,7 +88,8 @@ impl Snowman {
     fn record_poll(&mut self, cx: &mut Cx<'_>, votes: &Bag<Id>) -> Handled {
         let Self { consensus, config, unverified, processing, .. } = self;
         let vm = &*config.vm;
-        let unknown = |id: Id| Fatal::Broken(format!("consensus decided {id}, which was not issued"));
+        let unknown =
+            |id: Id| Fatal::Broken(format!("consensus decided {id}, which was not issued"));
         consensus.record_poll(votes, cx.wall, &mut |decision| match decision {
             Decision::Accepting(id) => {
                 let block = processing.get(&id).ok_or_else(|| unknown(id))?;

@@ -48,12 +48,7 @@ impl Validators {
     }
 
     /// Adds weight to a validator. An error changes nothing.
-    pub fn add_weight(
-        &self,
-        subnet: Id,
-        node: NodeId,
-        weight: u64,
-    ) -> Result<(), ValidatorsError> {
+    pub fn add_weight(&self, subnet: Id, node: NodeId, weight: u64) -> Result<(), ValidatorsError> {
         let mut state = self.state.write();
         match state.sets.get_mut(&subnet) {
             Some(set) => set.add_weight(node, weight),
@@ -71,7 +66,8 @@ impl Validators {
     ) -> Result<(), ValidatorsError> {
         let mut state = self.state.write();
         let Some(set) = state.sets.get_mut(&subnet) else {
-            let error = if weight == 0 { ValidatorsError::ZeroWeight } else { ValidatorsError::Missing };
+            let error =
+                if weight == 0 { ValidatorsError::ZeroWeight } else { ValidatorsError::Missing };
             return Err(error);
         };
         set.remove_weight(node, weight)?;

@@ -1,0 +1,67 @@
+//! The accepted blocks in the database.
+//!
+//! | key | value |
+//! |---|---|
+//! | `b` ID | the bytes of the block |
+//! | `h` height | the ID of the block |
+//! | `t` ID | the height at which the transaction was accepted |
+//! | `l` | the ID of the last accepted block |
+
+use bytes::Bytes;
+use sastrugi_types::Id;
+use sastrugi_vm::db::{Batch, Database, DbError};
+
+use crate::block::Block;
+
+const BLOCK_TAG: u8 = b'b';
+const HEIGHT_TAG: u8 = b'h';
+const TRANSACTION_TAG: u8 = b't';
+const LAST_KEY: &[u8] = b"l";
+
+/// Adds an accepted block.
+pub(crate) fn store(batch: &mut Batch, block: &Block) {
+    let id = Bytes::copy_from_slice(&block.id().0);
+    let height = Bytes::copy_from_slice(&block.height().to_be_bytes());
+    batch.put(record(BLOCK_TAG, &block.id().0), block.bytes().clone());
+    batch.put(record(HEIGHT_TAG, &height), id.clone());
+    for transaction in block.transactions() {
+        batch.put(record(TRANSACTION_TAG, &transaction.id().0), height.clone());
+    }
+    batch.put(LAST_KEY, id);
+}
+
+/// An accepted block.
+pub(crate) fn block(db: &dyn Database, id: Id) -> Result<Option<Block>, DbError> {
+    let Some(bytes) = db.get(&record(BLOCK_TAG, &id.0))? else { return Ok(None) };
+    let block = Block::decode(bytes);
+    block.map(Some).map_err(|error| DbError::Corrupt(format!("block {id}: {error}")))
+}
+
+/// The ID of the accepted block at a height.
+pub(crate) fn id_at(db: &dyn Database, height: u64) -> Result<Option<Id>, DbError> {
+    read_id(db, &record(HEIGHT_TAG, &height.to_be_bytes()))
+}
+
+/// The height at which a transaction was accepted.
+pub(crate) fn transaction_height(db: &dyn Database, id: Id) -> Result<Option<u64>, DbError> {
+    let Some(bytes) = db.get(&record(TRANSACTION_TAG, &id.0))? else { return Ok(None) };
+    let height = bytes[..].try_into().map(u64::from_be_bytes);
+    height.map(Some).map_err(|_| DbError::Corrupt(format!("height of transaction {id}")))
+}
+
+/// The last accepted block, `None` before genesis is stored.
+pub(crate) fn last(db: &dyn Database) -> Result<Option<Block>, DbError> {
+    let Some(id) = read_id(db, LAST_KEY)? else { return Ok(None) };
+    let last = block(db, id)?;
+    last.map(Some).ok_or_else(|| DbError::Corrupt("the last accepted block is missing".to_owned()))
+}
+
+fn read_id(db: &dyn Database, key: &[u8]) -> Result<Option<Id>, DbError> {
+    let Some(bytes) = db.get(key)? else { return Ok(None) };
+    let id = Id::try_from(&bytes[..]);
+    id.map(Some).map_err(|error| DbError::Corrupt(format!("block ID: {error}")))
+}
+
+fn record(tag: u8, key: &[u8]) -> Vec<u8> {
+    [&[tag], key].concat()
+}

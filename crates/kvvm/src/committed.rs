@@ -1,0 +1,175 @@
+//! What is committed: all that calls beside the engine may see.
+//!
+//! The engine may commit a block between two reads. Past states do not change, so whoever reads a
+//! state asks at the end whether it is still there ([`View::confirm`]). Only the last state's
+//! ordered index changes under the reader, who then starts again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sastrugi_types::Id;
+use sastrugi_vm::db::{Database, DbError};
+
+use crate::{
+    block::Block,
+    blocks,
+    state::{Proof, StateError, View, index},
+    transaction::Account,
+};
+
+/// So often a reader starts again when the chain outruns it.
+const ATTEMPTS_MAX: usize = 16;
+
+/// See the module.
+pub(crate) struct Committed(Arc<dyn Database>);
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// Genesis is not committed yet.
+    #[error("the chain is not ready")]
+    NotReady,
+    /// No block was accepted at this height.
+    #[error("no block was accepted at height {0}")]
+    Height(u64),
+    /// The chain moves faster than one can read.
+    #[error("the state changed too often meanwhile, try again")]
+    Outrun,
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<DbError> for ReadError {
+    fn from(error: DbError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// What a key holds in the state after a block.
+pub(crate) struct Found {
+    pub(crate) block: Block,
+    pub(crate) value: Option<Bytes>,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// The first entries of a range, in the state after a block.
+pub(crate) struct Page {
+    pub(crate) block: Block,
+    pub(crate) entries: Vec<(Bytes, Bytes)>,
+    /// The key that follows the last entry, if there is one.
+    pub(crate) next: Option<Bytes>,
+}
+
+impl Committed {
+    pub(crate) const fn new(db: Arc<dyn Database>) -> Self {
+        Self(db)
+    }
+
+    pub(crate) fn last(&self) -> Result<Block, ReadError> {
+        blocks::last(&*self.0)?.ok_or(ReadError::NotReady)
+    }
+
+    pub(crate) fn block(&self, id: Id) -> Result<Option<Block>, ReadError> {
+        Ok(blocks::block(&*self.0, id)?)
+    }
+
+    pub(crate) fn block_at(&self, height: u64) -> Result<Option<Block>, ReadError> {
+        match blocks::id_at(&*self.0, height)? {
+            Some(id) => self.block(id),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn transaction_height(&self, id: Id) -> Result<Option<u64>, ReadError> {
+        Ok(blocks::transaction_height(&*self.0, id)?)
+    }
+
+    /// The nonce of the account's next transaction.
+    pub(crate) fn nonce(&self, account: Account) -> Result<u64, ReadError> {
+        self.at_last(|view| Ok(view.nonce(account)?)).map(|(_, nonce)| nonce)
+    }
+
+    /// What a key holds, at a height or in the last state.
+    pub(crate) fn get(
+        &self,
+        account: Account,
+        key: &[u8],
+        height: Option<u64>,
+        with_proof: bool,
+    ) -> Result<Found, ReadError> {
+        let read = |view: &View<'_>| {
+            let value = view.value(account, key)?;
+            let proof = with_proof.then(|| view.prove(account, key)).transpose()?;
+            Ok((value, proof))
+        };
+        let (block, (value, proof)) = match height {
+            None => self.at_last(read)?,
+            Some(height) => {
+                let block = self.block_at(height)?.ok_or(ReadError::Height(height))?;
+                let found = self.at(height, read)?;
+                (block, found)
+            }
+        };
+        Ok(Found { block, value, proof })
+    }
+
+    /// The entries of an account from `start` on, at most `entries_max` of them, and no more than
+    /// fill `bytes_max`, but at least one.
+    pub(crate) fn range(
+        &self,
+        account: Account,
+        start: &[u8],
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let block = self.last()?;
+            let mut keys = index::keys(&*self.0, account, start, entries_max.saturating_add(1))?;
+            let view = View::stored(&*self.0, block.height());
+            let mut next = (keys.len() > entries_max).then(|| keys.pop()).flatten();
+            let mut entries = Vec::with_capacity(keys.len());
+            let mut size_bytes = 0;
+            for key in keys {
+                let value = view.value(account, &key)?.unwrap_or_default();
+                size_bytes += key.len() + value.len();
+                if size_bytes > bytes_max && !entries.is_empty() {
+                    next = Some(key);
+                    break;
+                }
+                entries.push((key, value));
+            }
+            if self.last()?.id() == block.id() {
+                return Ok(Page { block, entries, next });
+            }
+        }
+        Err(ReadError::Outrun)
+    }
+
+    fn at<T>(
+        &self,
+        height: u64,
+        read: impl Fn(&View<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let view = View::stored(&*self.0, height);
+        let result = read(&view);
+        view.confirm()?;
+        result
+    }
+
+    /// Reads the last state, or the next one if that was forgotten meanwhile.
+    fn at_last<T>(
+        &self,
+        read: impl Fn(&View<'_>) -> Result<T, ReadError>,
+    ) -> Result<(Block, T), ReadError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let block = self.last()?;
+            match self.at(block.height(), &read) {
+                Ok(result) => return Ok((block, result)),
+                Err(ReadError::State(StateError::Unavailable(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ReadError::Outrun)
+    }
+}

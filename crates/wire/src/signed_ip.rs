@@ -223,8 +223,10 @@ impl ClaimedIp {
 }
 
 /// The key in filters of known peers of a claim by `node` at `timestamp` (Unix seconds).
+///
+/// Upstream hashes a buffer of 40 bytes, of which node and timestamp fill 28.
 pub fn gossip_id(node: NodeId, timestamp: u64) -> Id {
-    Id(hash::sha256_parts(&[&node.0, &timestamp.to_be_bytes()]))
+    Id(hash::sha256_parts(&[&node.0, &timestamp.to_be_bytes(), &[0; 12]]))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Compression of messages, behind a seat that another implementation can take.
 //!
-//! Compressing at level 3 gives the same sizes as upstream's level 5 on blocks and costs a third;
-//! every level is read alike. Contexts are kept between messages, since making one costs more
-//! than compressing a small message.
+//! Every level is read alike, so the sender chooses. On the workloads of the codec benchmark
+//! level 1 gives no larger messages than upstream's level 5, in a sixth of its time for large
+//! ones. Contexts are kept between messages, since making one costs more than compressing a
+//! small message.
 //!
 //! Decompression must bear any input. One frame is taken, nothing before or after it. A frame
 //! that states a size within the limit is restored in one step into a buffer of that size. Any
@@ -44,7 +45,7 @@ pub trait Compressor: Send {
 }
 
 /// The level messages are compressed at.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 /// Fewer bytes than the magic number count as a frame that was cut.
 const MAGIC_BYTES: usize = 4;
 /// The streaming decoder's output grows by this much.

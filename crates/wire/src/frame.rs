@@ -103,7 +103,9 @@ mod tests {
 
     fn framed(bodies: &[&[u8]]) -> BytesMut {
         let mut out = BytesMut::new();
-        bodies.iter().for_each(|body| write(body, &mut out).unwrap());
+        for body in bodies {
+            write(body, &mut out).unwrap();
+        }
         out
     }
 

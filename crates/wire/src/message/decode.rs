@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sastrugi_types::{
     Id, RequestId,
+    id::ID_BYTES,
     message::{Chits, EngineType, Gossip, Payload, Request, Response, ResponseOp},
 };
 
@@ -28,82 +29,123 @@ pub(super) fn decode(
     frame: &Bytes,
     decompress: impl FnOnce(&[u8]) -> Result<Vec<u8>, WireError>,
 ) -> Result<Decoded, WireError> {
-    match last_member(frame)? {
-        Some(Member { field: COMPRESSED, body }) if !body.is_empty() => {
-            let content = Bytes::from(decompress(&body)?);
-            let member = last_member(&content)?.filter(|member| member.field != COMPRESSED);
+    let member = last_member(frame)?.ok_or(WireError::UnknownType)?;
+    let op = match member.kind {
+        Kind::Op(op) => op,
+        Kind::Compressed if member.body.is_empty() => return Err(WireError::UnknownType),
+        Kind::Compressed => {
+            let content = Bytes::from(decompress(member.body)?);
             let bytes_saved = content.len() as i64 - frame.len() as i64;
-            let message = member.ok_or(WireError::UnknownType)?.read()?;
-            Ok(Decoded { message, bytes_saved })
+            return match last_member(&content)? {
+                Some(inner @ Member { kind: Kind::Op(op), .. }) => {
+                    Ok(Decoded { message: inner.read(op, &content)?, bytes_saved })
+                }
+                _ => Err(WireError::UnknownType),
+            };
         }
-        Some(member) if member.field != COMPRESSED => {
-            Ok(Decoded { message: member.read()?, bytes_saved: 0 })
-        }
-        _ => Err(WireError::UnknownType),
-    }
+    };
+    Ok(Decoded { message: member.read(op, frame)?, bytes_saved: 0 })
 }
 
-/// The member of an outer message that counts.
-struct Member {
-    field: u32,
-    body: Bytes,
+/// What a member of the outer message is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Compressed,
+    Op(Op),
 }
 
-impl Member {
-    fn read(&self) -> Result<Message, WireError> {
-        Op::of_field(self.field).ok_or(WireError::UnknownType).and_then(|op| read(op, &self.body))
+/// A member of the outer message.
+struct Member<'a> {
+    kind: Kind,
+    body: &'a [u8],
+    /// The body together with the pieces that stood before it.
+    merged: Option<Bytes>,
+}
+
+impl Member<'_> {
+    /// Reads the message, whose bytes lie in `outer`.
+    fn read(&self, op: Op, outer: &Bytes) -> Result<Message, WireError> {
+        match &self.merged {
+            None => read(op, Body { home: outer, bytes: self.body }),
+            Some(pieces) => read(op, Body { home: pieces, bytes: pieces }),
+        }
     }
 
-    /// Fails if the body is malformed, whatever it says.
-    fn check(&self) -> Result<(), WireError> {
-        match self.read() {
-            Err(error) if self.field != COMPRESSED && error.is_parse_failure() => Err(error),
+    /// Fails if this piece is malformed, whatever it says.
+    fn check(&self, outer: &Bytes) -> Result<(), WireError> {
+        let Kind::Op(op) = self.kind else { return Ok(()) };
+        match read(op, Body { home: outer, bytes: self.body }) {
+            Err(error) if error.is_parse_failure() => Err(error),
             _ => Ok(()),
         }
     }
 }
 
 /// Walks an outer message to the member that was set last.
-fn last_member(outer: &Bytes) -> Result<Option<Member>, WireError> {
+fn last_member(outer: &Bytes) -> Result<Option<Member<'_>>, WireError> {
     let mut reader = Reader::new(outer);
-    let mut last: Option<Member> = None;
-    let mut merged: Option<Vec<u8>> = None;
+    let mut last: Option<Member<'_>> = None;
+    let mut pieces: Option<Vec<u8>> = None;
     while let Some((field, value)) = reader.field()? {
         let Value::Bytes(body) = value else { continue };
-        if field != COMPRESSED && Op::of_field(field).is_none() {
-            continue;
-        }
+        let kind = match Op::of_field(field) {
+            Some(op) => Kind::Op(op),
+            None if field == COMPRESSED => Kind::Compressed,
+            None => continue,
+        };
         if let Some(before) = &last {
-            before.check()?;
-            if before.field == field && field != COMPRESSED {
-                merged.get_or_insert_with(|| before.body.to_vec()).extend_from_slice(body);
+            before.check(outer)?;
+            if before.kind == kind && kind != Kind::Compressed {
+                pieces.get_or_insert_with(|| before.body.to_vec()).extend_from_slice(body);
             } else {
-                merged = None;
+                pieces = None;
             }
         }
-        last = Some(Member { field, body: outer.slice_ref(body) });
+        last = Some(Member { kind, body, merged: None });
     }
-    if let (Some(member), Some(pieces)) = (&mut last, merged) {
-        member.check()?;
-        member.body = Bytes::from(pieces);
+    if let (Some(member), Some(pieces)) = (&mut last, pieces) {
+        member.check(outer)?;
+        member.merged = Some(pieces.into());
     }
     Ok(last)
 }
 
+/// The bytes of a message, and where they lie.
+#[derive(Clone, Copy)]
+pub(super) struct Body<'a> {
+    home: &'a Bytes,
+    bytes: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    pub(super) const fn reader(self) -> Reader<'a> {
+        Reader::new(self.bytes)
+    }
+
+    /// A part of the body, not copied.
+    pub(super) fn part(self, bytes: &'a [u8]) -> Bytes {
+        self.home.slice_ref(bytes)
+    }
+}
+
 /// Reads a message of a known kind.
-fn read(op: Op, body: &Bytes) -> Result<Message, WireError> {
+fn read(op: Op, body: Body<'_>) -> Result<Message, WireError> {
     match op {
-        Op::Ping => network::ping(body).map(Message::Ping),
-        Op::Pong => network::pong(body).map(|()| Message::Pong),
+        Op::Ping => network::ping(body.reader()).map(Message::Ping),
+        Op::Pong => network::pong(body.reader()).map(|()| Message::Pong),
         Op::Handshake => network::handshake(body).map(Box::new).map(Message::Handshake),
         Op::GetPeerList => network::get_peer_list(body).map(Message::GetPeerList),
         Op::PeerList => network::peer_list(body).map(Message::PeerList),
         Op::AppGossip => app_gossip(body),
         Op::Simplex => {
-            let (chain, bytes) = simplex::split(body)?;
-            about(op, chain, Payload::Gossip(Gossip::Simplex { bytes }))
+            let (chain, bytes) = simplex::split(body.reader())?;
+            let payload = Payload::Gossip(Gossip::Simplex { bytes });
+            Ok(Message::Chain { chain: Id(*chain_id(op, chain)?), payload })
         }
-        _ => response_op(op).map_or_else(|| request(op, body), |kind| response(op, kind, body)),
+        _ => match response_op(op) {
+            Some(kind) => ResponseFields::read(op, body)?.message(op, kind, body),
+            None => RequestFields::read(op, body)?.message(op, body),
+        },
     }
 }
 
@@ -122,17 +164,9 @@ const fn response_op(op: Op) -> Option<ResponseOp> {
     })
 }
 
-/// Names the chain of a payload.
-fn about(op: Op, chain: &[u8], payload: Payload) -> Result<Message, WireError> {
-    match chain.try_into() {
-        Ok(chain) => Ok(Message::Chain { chain: Id(chain), payload }),
-        Err(_) => Err(WireError::Invalid { op, field: InvalidField::ChainId(chain.len()) }),
-    }
-}
-
-fn app_gossip(body: &Bytes) -> Result<Message, WireError> {
+fn app_gossip(body: Body<'_>) -> Result<Message, WireError> {
     let (mut chain, mut bytes) = (&[][..], &[][..]);
-    let mut reader = Reader::new(body);
+    let mut reader = body.reader();
     while let Some(field) = reader.field()? {
         match field {
             (1, Value::Bytes(it)) => chain = it,
@@ -140,120 +174,162 @@ fn app_gossip(body: &Bytes) -> Result<Message, WireError> {
             _ => (),
         }
     }
-    let bytes = body.slice_ref(bytes);
-    about(Op::AppGossip, chain, Payload::Gossip(Gossip::App { bytes }))
+    let chain = Id(*chain_id(Op::AppGossip, chain)?);
+    Ok(Message::Chain { chain, payload: Payload::Gossip(Gossip::App { bytes: body.part(bytes) }) })
 }
 
-/// Reads any request: their fields of the same number have the same meaning, save the fourth.
-fn request(op: Op, body: &Bytes) -> Result<Message, WireError> {
-    let (mut chain, mut id, mut deadline) = (&[][..], 0, 0);
-    let (mut bytes, mut ids, mut heights) = (&[][..], Ids::default(), Vec::new());
-    let (mut engine_type, mut requested_height) = (0, 0);
-    let mut reader = Reader::new(body);
-    while let Some((field, value)) = reader.field()? {
-        match (field, value) {
-            (1, Value::Bytes(it)) => chain = it,
-            (2, Value::Varint(it)) => id = it as u32,
-            (3, Value::Varint(it)) => deadline = it,
-            (4, _) if op == Op::GetAcceptedStateSummary => {
-                numbers(value, &mut heights, usize::MAX, |height| height)?;
+/// The fields of any request. Those of the same number have the same meaning in each kind, save
+/// the fourth.
+#[derive(Default)]
+struct RequestFields<'a> {
+    chain: &'a [u8],
+    id: u32,
+    deadline: u64,
+    /// The fourth: a container, its ID, or a VM's own bytes.
+    bytes: &'a [u8],
+    /// The fourth, where it is a list of IDs.
+    ids: Ids,
+    /// The fourth, where it is a list of numbers.
+    heights: Vec<u64>,
+    engine_type: i32,
+    requested_height: u64,
+}
+
+impl<'a> RequestFields<'a> {
+    fn read(op: Op, body: Body<'a>) -> Result<Self, WireError> {
+        let mut fields = Self::default();
+        let mut reader = body.reader();
+        while let Some((field, value)) = reader.field()? {
+            match (field, value) {
+                (1, Value::Bytes(it)) => fields.chain = it,
+                (2, Value::Varint(it)) => fields.id = it as u32,
+                (3, Value::Varint(it)) => fields.deadline = it,
+                (4, _) if op == Op::GetAcceptedStateSummary => {
+                    numbers(value, &mut fields.heights, usize::MAX, |height| height)?;
+                }
+                (4, Value::Bytes(it)) if op == Op::GetAccepted => fields.ids.push(it),
+                (4, Value::Bytes(it)) => fields.bytes = it,
+                (5, Value::Varint(it)) => fields.engine_type = it as i32,
+                (6, Value::Varint(it)) => fields.requested_height = it,
+                _ => (),
             }
-            (4, Value::Bytes(it)) if op == Op::GetAccepted => ids.push(it),
-            (4, Value::Bytes(it)) => bytes = it,
-            (5, Value::Varint(it)) => engine_type = it as i32,
-            (6, Value::Varint(it)) => requested_height = it,
-            _ => (),
         }
+        Ok(fields)
     }
-    let container = || container_id(bytes);
-    let request = match op {
-        Op::GetStateSummaryFrontier => Ok(Request::GetStateSummaryFrontier),
-        Op::GetAcceptedStateSummary => Ok(Request::GetAcceptedStateSummary { heights }),
-        Op::GetAcceptedFrontier => Ok(Request::GetAcceptedFrontier),
-        Op::GetAccepted => ids.all().map(|containers| Request::GetAccepted { containers }),
-        Op::GetAncestors => container().map(|container| {
-            let engine_type = EngineType::from_wire(engine_type);
-            Request::GetAncestors { container, engine_type }
-        }),
-        Op::Get => container().map(|container| Request::Get { container }),
-        Op::PullQuery => {
-            container().map(|container| Request::PullQuery { container, requested_height })
-        }
-        Op::PushQuery => {
-            Ok(Request::PushQuery { container: body.slice_ref(bytes), requested_height })
-        }
-        Op::AppRequest => Ok(Request::App { bytes: body.slice_ref(bytes) }),
-        _ => return Err(WireError::UnknownType),
-    };
-    // A bad chain ID is reported before a bad container ID.
-    let deadline = Duration::from_nanos(deadline);
-    let nothing = Request::GetAcceptedFrontier;
-    let (request, fault) = request.map_or_else(|fault| (nothing, Some(fault)), |it| (it, None));
-    let message = about(op, chain, Payload::Request { id: RequestId(id), deadline, request })?;
-    fault.map_or(Ok(message), |field| Err(WireError::Invalid { op, field }))
-}
 
-/// Reads any response: each field is an ID, bytes or a number, and its meaning depends on the
-/// kind. One with a bad ID still ends the request it answers.
-fn response(op: Op, kind: ResponseOp, body: &Bytes) -> Result<Message, WireError> {
-    let (mut chain, mut id, mut code, mut number) = (&[][..], 0, 0, 0);
-    let (mut third, mut fourth, mut fifth) = (&[][..], &[][..], &[][..]);
-    let (mut ids, mut containers) = (Ids::default(), Vec::new());
-    let mut reader = Reader::new(body);
-    while let Some((field, value)) = reader.field()? {
-        match (field, value) {
-            (1, Value::Bytes(it)) => chain = it,
-            (2, Value::Varint(it)) => id = it as u32,
-            (3, Value::Varint(it)) => code = unzigzag(it as u32),
-            (3, Value::Bytes(it)) => match op {
-                Op::AcceptedStateSummary | Op::Accepted => ids.push(it),
-                Op::Ancestors => containers.push(body.slice_ref(it)),
-                _ => third = it,
+    fn message(self, op: Op, body: Body<'a>) -> Result<Message, WireError> {
+        let chain = chain_id(op, self.chain)?;
+        let container =
+            || container_id(self.bytes).map_err(|field| WireError::Invalid { op, field });
+        let requested_height = self.requested_height;
+        let request = match op {
+            Op::GetStateSummaryFrontier => Request::GetStateSummaryFrontier,
+            Op::GetAcceptedStateSummary => {
+                Request::GetAcceptedStateSummary { heights: self.heights }
+            }
+            Op::GetAcceptedFrontier => Request::GetAcceptedFrontier,
+            Op::GetAccepted => match self.ids.fault {
+                None => Request::GetAccepted { containers: self.ids.good },
+                Some(field) => return Err(WireError::Invalid { op, field }),
             },
-            (4, Value::Bytes(it)) if op == Op::AppError => fourth = text(it)?.as_bytes(),
-            (4, Value::Bytes(it)) => fourth = it,
-            (5, Value::Bytes(it)) => fifth = it,
-            (6, Value::Varint(it)) => number = it,
-            _ => (),
-        }
+            Op::GetAncestors => {
+                let engine_type = EngineType::from_wire(self.engine_type);
+                Request::GetAncestors { container: Id(*container()?), engine_type }
+            }
+            Op::Get => Request::Get { container: Id(*container()?) },
+            Op::PullQuery => Request::PullQuery { container: Id(*container()?), requested_height },
+            Op::PushQuery => {
+                Request::PushQuery { container: body.part(self.bytes), requested_height }
+            }
+            Op::AppRequest => Request::App { bytes: body.part(self.bytes) },
+            _ => return Err(WireError::UnknownType),
+        };
+        let (id, deadline) = (RequestId(self.id), Duration::from_nanos(self.deadline));
+        let payload = Payload::Request { id, deadline, request };
+        Ok(Message::Chain { chain: Id(*chain), payload })
     }
-    let response = match op {
-        Op::StateSummaryFrontier => {
-            Ok(Response::StateSummaryFrontier { summary: body.slice_ref(third) })
-        }
-        Op::Put => Ok(Response::Put { container: body.slice_ref(third) }),
-        Op::AppResponse => Ok(Response::App { bytes: body.slice_ref(third) }),
-        Op::AcceptedStateSummary => {
-            ids.all().map(|summaries| Response::AcceptedStateSummary { summaries })
-        }
-        Op::Accepted => ids.all().map(|containers| Response::Accepted { containers }),
-        Op::AcceptedFrontier => {
-            container_id(third).map(|container| Response::AcceptedFrontier { container })
-        }
-        Op::Ancestors => Ok(Response::Ancestors { containers }),
-        Op::Chits => chits(third, fourth, fifth, number).map(Response::Chits),
-        _ => Ok(Response::AppError { code, message: text(fourth)?.to_owned() }),
-    };
-    let id = RequestId(id);
-    let payload = match response {
-        Ok(response) => Payload::Response { id, response },
-        Err(_) => Payload::MalformedResponse { id, op: kind },
-    };
-    about(op, chain, payload)
 }
 
-fn chits(
-    preferred: &[u8],
-    accepted: &[u8],
-    preferred_at_height: &[u8],
-    accepted_height: u64,
-) -> Result<Chits, InvalidField> {
-    Ok(Chits {
-        preferred: container_id(preferred)?,
-        preferred_at_height: container_id(preferred_at_height)?,
-        accepted: container_id(accepted)?,
-        accepted_height,
-    })
+/// The fields of any response. What each holds depends on the kind.
+#[derive(Default)]
+struct ResponseFields<'a> {
+    chain: &'a [u8],
+    id: u32,
+    third: &'a [u8],
+    /// The third, where it is a list of IDs.
+    ids: Ids,
+    /// The third, where it is a list of containers.
+    containers: Vec<Bytes>,
+    /// The third, where it is a number.
+    code: i32,
+    fourth: &'a [u8],
+    fifth: &'a [u8],
+    sixth: u64,
+}
+
+impl<'a> ResponseFields<'a> {
+    fn read(op: Op, body: Body<'a>) -> Result<Self, WireError> {
+        let mut fields = Self::default();
+        let mut reader = body.reader();
+        while let Some((field, value)) = reader.field()? {
+            match (field, value) {
+                (1, Value::Bytes(it)) => fields.chain = it,
+                (2, Value::Varint(it)) => fields.id = it as u32,
+                (3, Value::Varint(it)) => fields.code = unzigzag(it as u32),
+                (3, Value::Bytes(it)) => match op {
+                    Op::AcceptedStateSummary | Op::Accepted => fields.ids.push(it),
+                    Op::Ancestors => fields.containers.push(body.part(it)),
+                    _ => fields.third = it,
+                },
+                (4, Value::Bytes(it)) if op == Op::AppError => fields.fourth = text(it)?.as_bytes(),
+                (4, Value::Bytes(it)) => fields.fourth = it,
+                (5, Value::Bytes(it)) => fields.fifth = it,
+                (6, Value::Varint(it)) => fields.sixth = it,
+                _ => (),
+            }
+        }
+        Ok(fields)
+    }
+
+    /// A response with a bad ID still ends the request it answers.
+    fn message(self, op: Op, kind: ResponseOp, body: Body<'a>) -> Result<Message, WireError> {
+        let chain = chain_id(op, self.chain)?;
+        let id = RequestId(self.id);
+        let malformed = || {
+            let payload = Payload::MalformedResponse { id, op: kind };
+            Ok(Message::Chain { chain: Id(*chain), payload })
+        };
+        if self.ids.fault.is_some() {
+            return malformed();
+        }
+        let ids = [self.third, self.fourth, self.fifth].map(container_id);
+        let response = match (op, ids) {
+            (Op::Chits, [Ok(preferred), Ok(accepted), Ok(preferred_at_height)]) => {
+                Response::Chits(Chits {
+                    preferred: Id(*preferred),
+                    preferred_at_height: Id(*preferred_at_height),
+                    accepted: Id(*accepted),
+                    accepted_height: self.sixth,
+                })
+            }
+            (Op::AcceptedFrontier, [Ok(container), ..]) => {
+                Response::AcceptedFrontier { container: Id(*container) }
+            }
+            (Op::Chits | Op::AcceptedFrontier, _) => return malformed(),
+            (Op::StateSummaryFrontier, _) => {
+                Response::StateSummaryFrontier { summary: body.part(self.third) }
+            }
+            (Op::AcceptedStateSummary, _) => {
+                Response::AcceptedStateSummary { summaries: self.ids.good }
+            }
+            (Op::Accepted, _) => Response::Accepted { containers: self.ids.good },
+            (Op::Ancestors, _) => Response::Ancestors { containers: self.containers },
+            (Op::Put, _) => Response::Put { container: body.part(self.third) },
+            (Op::AppResponse, _) => Response::App { bytes: body.part(self.third) },
+            _ => Response::AppError { code: self.code, message: text(self.fourth)?.to_owned() },
+        };
+        Ok(Message::Chain { chain: Id(*chain), payload: Payload::Response { id, response } })
+    }
 }
 
 /// A list of IDs, as long as every one of them is good.
@@ -266,18 +342,19 @@ struct Ids {
 impl Ids {
     fn push(&mut self, bytes: &[u8]) {
         match container_id(bytes) {
-            Ok(id) => self.good.push(id),
+            Ok(id) => self.good.push(Id(*id)),
             Err(fault) => self.fault = self.fault.or(Some(fault)),
         }
     }
-
-    fn all(self) -> Result<Vec<Id>, InvalidField> {
-        self.fault.map_or(Ok(self.good), Err)
-    }
 }
 
-fn container_id(bytes: &[u8]) -> Result<Id, InvalidField> {
-    bytes.try_into().map(Id).map_err(|_| InvalidField::ContainerId(bytes.len()))
+fn chain_id(op: Op, bytes: &[u8]) -> Result<&[u8; ID_BYTES], WireError> {
+    let field = InvalidField::ChainId(bytes.len());
+    bytes.try_into().map_err(|_| WireError::Invalid { op, field })
+}
+
+fn container_id(bytes: &[u8]) -> Result<&[u8; ID_BYTES], InvalidField> {
+    bytes.try_into().map_err(|_| InvalidField::ContainerId(bytes.len()))
 }
 
 /// Text, which must be UTF-8.

@@ -59,10 +59,9 @@ const SIMPLEX: Schema = &[
 const CHAIN_ID: u32 = 1;
 
 /// Splits a message into its chain ID and the rest.
-pub(super) fn split(body: &[u8]) -> Result<(&[u8], Bytes), WireError> {
+pub(super) fn split(mut reader: Reader<'_>) -> Result<(&[u8], Bytes), WireError> {
     let mut chain = &[][..];
-    let mut rest = Vec::with_capacity(body.len());
-    let mut reader = Reader::new(body);
+    let mut rest = Vec::new();
     while let Some((field, value)) = reader.field()? {
         match value {
             Value::Bytes(id) if field == CHAIN_ID => chain = id,

@@ -276,7 +276,7 @@ fn lists_of_the_handshake_are_cut_where_the_rest_can_only_be_a_fault() {
     wire::Sink::element(&mut frame, Op::Handshake.field(), &body);
     let decoded = Codec::default().decode(&frame.into()).unwrap().message;
     let Message::Handshake(handshake) = decoded else { panic!("{decoded:?}") };
-    assert_eq!((handshake.tracked_subnets.len(), handshake.supported_acps.len()), (64, 1_024));
+    assert_eq!((handshake.tracked_subnets.len(), handshake.supported_acps.len()), (64, 16_384));
 }
 
 #[test]

@@ -39,7 +39,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, or `None` at the end.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "saves a third of the time of a small message")]
+    #[inline(always)]
     pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -67,10 +68,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
-        match self.rest {
-            [byte, rest @ ..] if *byte < 0x80 => {
+        match *self.rest {
+            [first, ref rest @ ..] if first < 0x80 => {
                 self.rest = rest;
-                Ok(u64::from(*byte))
+                Ok(u64::from(first))
+            }
+            [first, second, ref rest @ ..] if second < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
             }
             _ => self.long_varint(),
         }

@@ -111,6 +111,11 @@ impl Events {
         self.0.lock().pending_txs
     }
 
+    /// Whether the signal that state sync is done waits to be taken.
+    pub fn is_state_sync_done(&self) -> bool {
+        self.0.lock().state_sync_done
+    }
+
     /// Takes the signal that state sync is done; it is given once.
     pub fn take_state_sync_done(&self) -> bool {
         std::mem::take(&mut self.0.lock().state_sync_done)

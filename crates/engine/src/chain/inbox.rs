@@ -15,13 +15,21 @@
 //! A queue is first in, first out. The queue that is fair to peers by their use of the processor
 //! takes its seat in `Queue::pop`. Upstream: `snow/networking/handler/message_queue.go`.
 
-use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use sastrugi_types::Instant;
 
 use super::{Input, Lane};
-use crate::common::{Fatal, Haltable, Halter, Handled};
+use crate::common::{Haltable, Halter, Handled};
 
 /// Bounds of an [`Inbox`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +176,7 @@ pub struct Inbox {
     app: Mutex<Queue>,
     halter: Halter,
     stop: Mutex<Stop>,
+    is_stopped: AtomicBool,
 }
 
 /// Why the chain stops, until its owner takes it.
@@ -187,6 +196,7 @@ impl Inbox {
             app: Mutex::new(Queue::new(limits.app_requests_max, limits.app_bytes_max)),
             halter,
             stop: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
         }
     }
 
@@ -246,6 +256,7 @@ impl Inbox {
                 return;
             }
             *stop = Stop::Asked(why);
+            self.is_stopped.store(true, Ordering::Release);
         }
         self.halter.halt();
         for lane in [Lane::Sync, Lane::App] {
@@ -257,7 +268,7 @@ impl Inbox {
 
     /// Whether the chain was told to stop.
     pub fn is_stopped(&self) -> bool {
-        !matches!(*self.stop.lock(), Stop::No)
+        self.is_stopped.load(Ordering::Acquire)
     }
 
     /// What long work watches.

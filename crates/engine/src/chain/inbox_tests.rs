@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use sastrugi_types::{
@@ -7,6 +7,7 @@ use sastrugi_types::{
 };
 
 use super::*;
+use crate::common::Fatal;
 
 const NODE: NodeId = NodeId([1; 20]);
 
@@ -67,7 +68,7 @@ fn what_expired_is_skipped_strictly_after_its_instant() {
     inbox.push(request(2, Instant(11)), Permit::NONE).unwrap();
     inbox.push(request(3, Instant(10)), Permit::NONE).unwrap();
     inbox.push(failed(4), Permit::NONE).unwrap();
-    let mut pop = || inbox.pop(Lane::Sync, Instant(11)).map(|delivery| delivery.input);
+    let pop = || inbox.pop(Lane::Sync, Instant(11)).map(|delivery| delivery.input);
     assert_eq!(pop(), Some(request(2, Instant(11))));
     assert_eq!(pop(), Some(failed(4)));
     assert_eq!(pop(), None);

@@ -66,6 +66,11 @@ impl Gears {
         }
     }
 
+    /// The consensus gear, to look at.
+    pub(super) fn consensus_gear(&self) -> &dyn Engine {
+        self.snowman.as_ref()
+    }
+
     const fn after_syncing(&self) -> Gear {
         if self.bootstrapper.is_some() { Gear::Bootstrapper } else { Gear::Snowman }
     }

@@ -66,7 +66,7 @@ mod notifier;
 mod output;
 mod recorder;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use sastrugi_types::{Id, Instant, RequestId, WallTime};
 use sastrugi_vm::{Events, Message, State, Vm};
@@ -255,6 +255,12 @@ impl Chain {
     /// The app messages, for the threads beside the chain.
     pub fn app_jobs(&self) -> AppJobs {
         self.app_jobs.clone()
+    }
+
+    /// The consensus gear, to look at, if it is of this type.
+    pub fn consensus_gear<T: Engine>(&self) -> Option<&T> {
+        let gear: &dyn Any = self.gears.consensus_gear();
+        gear.downcast_ref()
     }
 
     /// What was counted.

@@ -1,5 +1,7 @@
 //! Gears. Upstream: `snow/engine/common/engine.go`.
 
+use std::any::Any;
+
 use sastrugi_types::{Instant, RequestId, WallTime};
 use sastrugi_vm::Health;
 
@@ -16,8 +18,9 @@ pub enum Progress {
 
 /// A gear: the object in charge of a chain for a while.
 ///
-/// The nodes in all calls are authenticated. The chain calls one method at a time.
-pub trait Engine: Handler + Send {
+/// The nodes in all calls are authenticated. The chain calls one method at a time. A gear is `Any`, so
+/// that its owner can look at the counters of the gear it knows.
+pub trait Engine: Handler + Any + Send {
     /// Takes charge. The first request uses the number after `start_request`.
     #[doc(alias = "Start")]
     fn start(&mut self, cx: &mut Cx<'_>, start_request: RequestId) -> Handled;

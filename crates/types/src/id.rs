@@ -4,6 +4,7 @@
 //! stands for the zero value, as it does for upstream's decoder.
 
 use std::{
+    cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
     str::FromStr,
@@ -28,15 +29,15 @@ pub const NODE_ID_PREFIX: &str = "NodeID-";
 const TEXT_BYTES_MAX: usize = 50;
 
 /// A 32-byte identifier: of a block, chain, subnet, transaction or summary.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Id(pub [u8; ID_BYTES]);
 
 /// A 20-byte identifier of an address.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShortId(pub [u8; SHORT_ID_BYTES]);
 
 /// A 20-byte identifier of a node, derived from its staking certificate.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeId(pub [u8; SHORT_ID_BYTES]);
 
 /// Why bytes or a text are no identifier.
@@ -97,6 +98,18 @@ impl NodeId {
     pub const EMPTY: Self = Self([0; SHORT_ID_BYTES]);
 }
 
+/// Compares bytes, the first ones as a number: identifiers differ there, and sorted bags of them are
+/// on the path of every vote.
+#[inline]
+fn compare<const N: usize>(a: &[u8; N], b: &[u8; N]) -> Ordering {
+    match (a.split_first_chunk(), b.split_first_chunk()) {
+        (Some((a_first, a_rest)), Some((b_first, b_rest))) => u64::from_be_bytes(*a_first)
+            .cmp(&u64::from_be_bytes(*b_first))
+            .then_with(|| a_rest.cmp(b_rest)),
+        _ => a.cmp(b),
+    }
+}
+
 /// What the identifiers have in common, given their length and the prefix of their text.
 macro_rules! identifier {
     ($name:ident, $length:expr, $prefix:expr) => {
@@ -105,6 +118,20 @@ macro_rules! identifier {
         impl Hash for $name {
             fn hash<H: Hasher>(&self, state: &mut H) {
                 state.write(&self.0);
+            }
+        }
+
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare(&self.0, &other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
             }
         }
 

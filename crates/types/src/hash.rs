@@ -72,6 +72,7 @@ impl IdBuildHasher {
 impl BuildHasher for IdBuildHasher {
     type Hasher = IdHasher;
 
+    #[inline]
     fn build_hasher(&self) -> IdHasher {
         IdHasher { keys: self.keys, state: self.keys[1] }
     }
@@ -89,6 +90,7 @@ pub struct IdHasher {
 }
 
 impl IdHasher {
+    #[inline]
     fn mix(&mut self, low: u64, high: u64) {
         let product = u128::from(low ^ self.state) * u128::from(high ^ self.keys[0]);
         self.state = (product as u64) ^ ((product >> 64) as u64) ^ self.keys[1];
@@ -96,10 +98,12 @@ impl IdHasher {
 }
 
 impl Hasher for IdHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.state
     }
 
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<16>();
         for block in blocks {
@@ -114,18 +118,22 @@ impl Hasher for IdHasher {
         }
     }
 
+    #[inline]
     fn write_u8(&mut self, number: u8) {
         self.write_u64(number.into());
     }
 
+    #[inline]
     fn write_u32(&mut self, number: u32) {
         self.write_u64(number.into());
     }
 
+    #[inline]
     fn write_u64(&mut self, number: u64) {
         self.mix(number, GOLDEN_RATIO);
     }
 
+    #[inline]
     fn write_usize(&mut self, number: usize) {
         self.write_u64(number as u64);
     }

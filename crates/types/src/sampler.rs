@@ -4,10 +4,12 @@
 //! `mathext/prng`.
 
 mod source;
+mod tree;
 mod uniform;
 mod weighted;
 
 pub use source::{Mt19937, Mt19937_64, Source, uniform_inclusive};
+pub use tree::WeightTree;
 pub use uniform::Uniform;
 pub use weighted::{WeightedHeap, WeightedWithoutReplacement};
 

@@ -71,17 +71,19 @@ pub fn uniform_inclusive<S: Source + ?Sized>(source: &mut S, limit: u64) -> u64 
         return source.next_u64() & limit;
     }
     if limit > LARGEST {
-        return draw_at_most(limit, || source.next_u64());
+        return draw_while(|number| number > limit, || source.next_u64());
     }
     let range = limit + 1;
-    let highest_fair = LARGEST - (1 << 63) % range;
-    draw_at_most(highest_fair, || source.next_u64() & LARGEST) % range
+    // Numbers above the last multiple of the range are unfair. Only those near 2⁶³ can be, so the
+    // multiple is rarely needed.
+    let is_unfair = |number| number > LARGEST - limit && number > LARGEST - (1 << 63) % range;
+    draw_while(is_unfair, || source.next_u64() & LARGEST) % range
 }
 
-fn draw_at_most(highest: u64, mut draw: impl FnMut() -> u64) -> u64 {
+fn draw_while(rejected: impl Fn(u64) -> bool, mut draw: impl FnMut() -> u64) -> u64 {
     loop {
         let number = draw();
-        if number <= highest {
+        if !rejected(number) {
             return number;
         }
     }

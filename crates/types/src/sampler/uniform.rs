@@ -81,7 +81,7 @@ struct Entry {
     number: u64,
 }
 
-const ENTRIES_MIN: usize = 64;
+const ENTRIES_MIN: usize = 256;
 
 impl MovedNumbers {
     fn clear(&mut self) {
@@ -115,14 +115,18 @@ impl MovedNumbers {
         replaced
     }
 
-    /// Where `slot` is, or where it belongs.
+    /// Where `slot` is, or where it belongs. Slots are drawn at random, or small and consecutive, so
+    /// their low bits spread them well.
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "which of the two conditions holds cannot be predicted, that one of them does can"
+    )]
     fn position(&self, slot: u64) -> usize {
         let mask = self.entries.len() - 1;
-        let spread = slot.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let mut position = spread as usize & mask;
+        let mut position = slot as usize & mask;
         loop {
             let entry = &self.entries[position];
-            if entry.generation != self.generation || entry.slot == slot {
+            if (entry.generation != self.generation) | (entry.slot == slot) {
                 return position;
             }
             position = (position + 1) & mask;

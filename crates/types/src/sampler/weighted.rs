@@ -4,18 +4,34 @@ use super::{SampleError, Source, Uniform};
 
 /// Maps each unit of weight to the index that owns it.
 ///
-/// A binary heap by weight, in which heavy indices are found early. Every node must build the same
-/// heap, because it decides which index a unit belongs to: elements are sorted by falling weight,
-/// then rising index, and each knows the weight of its whole subtree.
+/// Every node must map alike, so the order of owners is upstream's: that of a binary heap walked
+/// from the root, left before right. Its elements are sorted by falling weight, then rising index,
+/// and each knows the weight of its whole subtree.
+///
+/// Upstream walks the heap at each draw. Here the walk is done once, and a guide to the units makes
+/// a draw take constant time where weights are alike (logarithmic time at worst).
 #[derive(Clone, Debug, Default)]
 pub struct WeightedHeap {
     elements: Vec<Element>,
+    /// The owners in the order of their units; those of weight 0 are left out.
+    owners: Vec<Owner>,
+    /// For each bucket of 2^`bucket_bits` units the position of the first unit's owner, and at the
+    /// end the last owner.
+    guide: Vec<usize>,
+    bucket_bits: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Element {
     weight: u64,
     subtree_weight: u64,
+    index: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    /// The first unit behind its own.
+    end: u64,
     index: usize,
 }
 
@@ -46,16 +62,54 @@ impl WeightedHeap {
             index,
         }));
         self.elements.sort_unstable_by(|a, b| b.weight.cmp(&a.weight).then(a.index.cmp(&b.index)));
+        let result = self.add_up();
+        if result.is_err() {
+            self.elements.clear();
+        }
+        self.list_owners();
+        self.guide_to_owners();
+        result
+    }
+
+    fn add_up(&mut self) -> Result<(), SampleError> {
         for child in (1..self.elements.len()).rev() {
             let weight = self.elements[child].subtree_weight;
-            let parent = &mut self.elements[(child - 1) / 2];
-            let Some(sum) = parent.subtree_weight.checked_add(weight) else {
-                self.elements.clear();
-                return Err(SampleError::WeightOverflow);
-            };
-            parent.subtree_weight = sum;
+            let sum = &mut self.elements[(child - 1) / 2].subtree_weight;
+            *sum = sum.checked_add(weight).ok_or(SampleError::WeightOverflow)?;
         }
         Ok(())
+    }
+
+    fn list_owners(&mut self) {
+        self.owners.clear();
+        let mut end = 0;
+        let mut ahead = vec![0];
+        while let Some(position) = ahead.pop() {
+            // Below an element of weight 0 there are only such.
+            let Some(element) = self.elements.get(position).filter(|next| next.weight > 0) else {
+                continue;
+            };
+            end += element.weight;
+            self.owners.push(Owner { end, index: element.index });
+            ahead.extend([2 * position + 2, 2 * position + 1]);
+        }
+    }
+
+    fn guide_to_owners(&mut self) {
+        self.guide.clear();
+        let Some(last) = self.owners.len().checked_sub(1) else { return };
+        let unit_bits = u64::BITS - (self.total_weight() - 1).leading_zeros();
+        let guide_bits = usize::BITS - last.leading_zeros();
+        self.bucket_bits = unit_bits.saturating_sub(guide_bits).min(u64::BITS - 1);
+        let buckets = ((self.total_weight() - 1) >> self.bucket_bits) + 1;
+        let mut owner = 0;
+        for bucket in 0..buckets {
+            while self.owners[owner].end <= bucket << self.bucket_bits {
+                owner += 1;
+            }
+            self.guide.push(owner);
+        }
+        self.guide.push(last);
     }
 
     /// The sum of all weights.
@@ -65,24 +119,15 @@ impl WeightedHeap {
 
     /// The index that owns unit number `unit`; none if there are not so many units. Indices of
     /// weight 0 own nothing.
-    pub fn index_of(&self, mut unit: u64) -> Option<usize> {
+    pub fn index_of(&self, unit: u64) -> Option<usize> {
         if unit >= self.total_weight() {
             return None;
         }
-        let mut position = 0;
-        loop {
-            let element = self.elements.get(position)?;
-            if unit < element.weight {
-                return Some(element.index);
-            }
-            unit -= element.weight;
-            position = 2 * position + 1;
-            let left = self.elements.get(position)?;
-            if unit >= left.subtree_weight {
-                unit -= left.subtree_weight;
-                position += 1;
-            }
-        }
+        let bucket = (unit >> self.bucket_bits) as usize;
+        let (first, last) = (self.guide[bucket], self.guide[bucket + 1]);
+        let owners = &self.owners[first..=last];
+        let position = owners.partition_point(|owner| owner.end <= unit);
+        owners.get(position).map(|owner| owner.index)
     }
 
     /// The elements in heap order: weight, weight of the subtree, index.
@@ -138,22 +183,34 @@ impl WeightedWithoutReplacement {
         count: usize,
         out: &mut Vec<usize>,
     ) -> Result<(), SampleError> {
-        self.units.reset();
-        out.clear();
-        for _ in 0..count {
-            let drawn = self.units.next(source).and_then(|unit| self.heap.index_of(unit));
-            let Some(index) = drawn else {
-                out.clear();
-                return Err(SampleError::NotEnough);
-            };
-            out.push(index);
-        }
-        Ok(())
+        sample_units(&mut self.units, source, count, out, |unit| self.heap.index_of(unit))
     }
+}
+
+/// Draws units without replacement and turns each into its owner.
+pub(super) fn sample_units<S: Source + ?Sized>(
+    units: &mut Uniform,
+    source: &mut S,
+    count: usize,
+    out: &mut Vec<usize>,
+    owner: impl Fn(u64) -> Option<usize>,
+) -> Result<(), SampleError> {
+    units.reset();
+    out.clear();
+    for _ in 0..count {
+        let Some(index) = units.next(source).and_then(&owner) else {
+            out.clear();
+            return Err(SampleError::NotEnough);
+        };
+        out.push(index);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::sampler::Mt19937_64;
 
@@ -166,6 +223,45 @@ mod tests {
         let expected = [3, 3, 3, 4, 4, 4, 0, 0, 1, 1, 6, 6, 6, 2, 5].map(Some);
         assert_eq!(owners[..15], expected);
         assert_eq!(owners[15], None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_guide_finds_what_a_walk_through_the_heap_finds(
+            weights in prop::collection::vec(
+                prop_oneof![0u64..4, 0u64..1000, any::<u64>().prop_map(|weight| weight >> 8)],
+                0..60,
+            ),
+            units: Vec<u64>,
+        ) {
+            let heap = WeightedHeap::new(weights).unwrap();
+            let edges = heap.owners.iter().flat_map(|owner| [owner.end - 1, owner.end]);
+            let total = heap.total_weight().max(1);
+            for unit in edges.chain(units.into_iter().map(|unit| unit % total)) {
+                prop_assert_eq!(heap.index_of(unit), walk(&heap, unit), "{}", unit);
+            }
+        }
+    }
+
+    /// The rule of upstream.
+    fn walk(heap: &WeightedHeap, mut unit: u64) -> Option<usize> {
+        if unit >= heap.total_weight() {
+            return None;
+        }
+        let mut position = 0;
+        loop {
+            let element = heap.elements[position];
+            if unit < element.weight {
+                return Some(element.index);
+            }
+            unit -= element.weight;
+            position = 2 * position + 1;
+            let left = heap.elements[position].subtree_weight;
+            if unit >= left {
+                unit -= left;
+                position += 1;
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The arguments and replies of the JSON-RPC methods, for servers and clients alike.
 //!
-//! The methods are described in `docs/kvvm.md`.
+//! The methods are described in `docs/kvvm.md`. The reply of `kv.chain` is a [`crate::Target`].
 
 use sastrugi_types::{Id, formatting::Encoding};
 use serde::{Deserialize, Serialize};
@@ -245,15 +245,4 @@ pub struct AccountReply {
     /// node's mempool has.
     #[serde(rename = "nextNonce")]
     pub next_nonce: Decimal,
-}
-
-/// Reply of `kv.chain`: what a transaction must name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChainReply {
-    /// The network.
-    #[serde(rename = "networkID")]
-    pub network_id: u32,
-    /// The chain.
-    #[serde(rename = "chainID")]
-    pub chain_id: Id,
 }

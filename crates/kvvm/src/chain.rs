@@ -21,7 +21,7 @@ use crate::{
     blocks,
     genesis::Genesis,
     state::{Changes, Layer, Root, StateError, View, versions},
-    transaction::{Account, Operation, Transaction, TransactionError},
+    transaction::{Account, Operation, Target, Transaction, TransactionError},
 };
 
 /// How far the time of a block may be ahead of this node's clock, in milliseconds.
@@ -59,13 +59,20 @@ pub(crate) enum BlockError {
 /// See the module.
 pub(crate) struct Chain {
     db: Arc<dyn Database>,
-    network_id: u32,
-    chain_id: Id,
+    target: Target,
     /// How many old states stay readable; `None` keeps all.
     state_history: Option<u64>,
     last_accepted: Block,
     preferred: Id,
     processing: BTreeMap<Id, Processing>,
+}
+
+/// What came of an attempt to build.
+pub(crate) struct Built {
+    /// `None` if no transaction could go in.
+    pub(crate) block: Option<Block>,
+    /// The transactions that could not.
+    pub(crate) refused: Vec<(Id, TransactionError)>,
 }
 
 struct Processing {
@@ -77,32 +84,28 @@ impl Chain {
     /// Opens the chain, or begins it with genesis.
     pub(crate) fn open(
         db: Arc<dyn Database>,
-        network_id: u32,
-        chain_id: Id,
+        target: Target,
         genesis: &Genesis,
         genesis_changes: Changes,
         state_history: Option<u64>,
     ) -> Result<Self, StateError> {
         let layer = Layer::genesis(&*db, genesis_changes)?;
         let first = genesis.block(layer.root());
-        let last_accepted = match blocks::last(&*db)? {
-            Some(last) => {
-                if blocks::id_at(&*db, 0)? != Some(first.id()) {
-                    return Err(StateError::Corrupt("the database has another genesis".to_owned()));
-                }
-                last
+        let last_accepted = if let Some(last) = blocks::last(&*db)? {
+            if blocks::id_at(&*db, 0)? != Some(first.id()) {
+                return Err(StateError::Corrupt("the database has another genesis".to_owned()));
             }
-            None => {
-                let mut batch = Batch::new();
-                versions::store(&*db, &mut batch, &layer)?;
-                blocks::store(&mut batch, &first);
-                db.write(&batch, Durability::Buffered)?;
-                first
-            }
+            last
+        } else {
+            let mut batch = Batch::new();
+            versions::store(&*db, &mut batch, &layer)?;
+            blocks::store(&mut batch, &first);
+            db.write(&batch, Durability::Buffered)?;
+            first
         };
         let preferred = last_accepted.id();
         let processing = BTreeMap::new();
-        Ok(Self { db, network_id, chain_id, state_history, last_accepted, preferred, processing })
+        Ok(Self { db, target, state_history, last_accepted, preferred, processing })
     }
 
     pub(crate) const fn last_accepted(&self) -> &Block {
@@ -154,7 +157,7 @@ impl Chain {
         is_signed: impl Fn(Id) -> bool,
     ) -> Result<(), BlockError> {
         let branch = self.branch(block.parent()).ok_or(BlockError::Parent(block.parent()))?;
-        self.check_header(&block, self.top(&branch), now_ms)?;
+        check_header(&block, self.top(&branch), now_ms)?;
         for transaction in block.transactions() {
             if !is_signed(transaction.id()) {
                 transaction
@@ -163,7 +166,7 @@ impl Chain {
             }
         }
         let view = self.view(&branch);
-        let mut draft = self.draft(&view);
+        let mut draft = Draft::new(self.target, &view);
         for transaction in block.transactions() {
             match draft.add(transaction) {
                 Ok(()) => {}
@@ -181,41 +184,16 @@ impl Chain {
         Ok(())
     }
 
-    fn check_header(
-        &self,
-        block: &Block,
-        parent: &Block,
-        now_ms: Option<u64>,
-    ) -> Result<(), BlockError> {
-        let (height, expected) = (block.height(), parent.height().saturating_add(1));
-        if height != expected {
-            return Err(BlockError::Height { height, expected });
-        }
-        let (time_ms, parent_ms) = (block.timestamp_ms(), parent.timestamp_ms());
-        if time_ms < parent_ms {
-            return Err(BlockError::BeforeParent { time_ms, parent_ms });
-        }
-        if let Some(now_ms) = now_ms
-            && time_ms > now_ms.saturating_add(AHEAD_MS_MAX)
-        {
-            return Err(BlockError::Ahead { time_ms, now_ms });
-        }
-        if block.transactions().is_empty() {
-            return Err(BlockError::Empty);
-        }
-        Ok(())
-    }
-
-    /// Builds a block on the preferred one. Gives also the transactions that could not go in.
+    /// Builds a block on the preferred one from transactions whose signatures were checked.
     pub(crate) fn build(
         &self,
         candidates: &[Arc<Transaction>],
         now_ms: u64,
-    ) -> Result<(Option<Block>, Vec<(Id, TransactionError)>), StateError> {
+    ) -> Result<Built, StateError> {
         let branch = self.branch(self.preferred).unwrap_or_default();
         let preferred = self.top(&branch);
         let view = self.view(&branch);
-        let mut draft = self.draft(&view);
+        let mut draft = Draft::new(self.target, &view);
         let mut transactions = Vec::new();
         let mut refused = Vec::new();
         for candidate in candidates {
@@ -226,7 +204,7 @@ impl Chain {
             }
         }
         if transactions.is_empty() {
-            return Ok((None, refused));
+            return Ok(Built { block: None, refused });
         }
         let block = Block::new(Content {
             parent: preferred.id(),
@@ -235,7 +213,7 @@ impl Chain {
             root: view.apply(draft.changes)?.root(),
             transactions,
         });
-        Ok((Some(block), refused))
+        Ok(Built { block: Some(block), refused })
     }
 
     /// Accepts a processing block whose parent is the last accepted one. Gives it; `None` if it is
@@ -289,22 +267,31 @@ impl Chain {
         let layers = branch.iter().map(|processing| &processing.layer).collect();
         View::above(&*self.db, self.last_accepted.height(), layers)
     }
+}
 
-    fn draft<'a>(&self, view: &'a View<'a>) -> Draft<'a> {
-        Draft {
-            network_id: self.network_id,
-            chain_id: self.chain_id,
-            view,
-            nonces: BTreeMap::new(),
-            changes: Changes::default(),
-        }
+fn check_header(block: &Block, parent: &Block, now_ms: Option<u64>) -> Result<(), BlockError> {
+    let (height, expected) = (block.height(), parent.height().saturating_add(1));
+    if height != expected {
+        return Err(BlockError::Height { height, expected });
     }
+    let (time_ms, parent_ms) = (block.timestamp_ms(), parent.timestamp_ms());
+    if time_ms < parent_ms {
+        return Err(BlockError::BeforeParent { time_ms, parent_ms });
+    }
+    if let Some(now_ms) = now_ms
+        && time_ms > now_ms.saturating_add(AHEAD_MS_MAX)
+    {
+        return Err(BlockError::Ahead { time_ms, now_ms });
+    }
+    if block.transactions().is_empty() {
+        return Err(BlockError::Empty);
+    }
+    Ok(())
 }
 
 /// What the transactions of a block lead to, one after another.
 struct Draft<'a> {
-    network_id: u32,
-    chain_id: Id,
+    target: Target,
     view: &'a View<'a>,
     nonces: BTreeMap<Account, u64>,
     changes: Changes,
@@ -315,10 +302,14 @@ enum AddError {
     State(StateError),
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(target: Target, view: &'a View<'a>) -> Self {
+        Self { target, view, nonces: BTreeMap::new(), changes: Changes::default() }
+    }
+
     /// Executes a signed transaction, all of it or nothing.
     fn add(&mut self, transaction: &Transaction) -> Result<(), AddError> {
-        transaction.check_chain(self.network_id, self.chain_id).map_err(AddError::Transaction)?;
+        transaction.check_target(self.target).map_err(AddError::Transaction)?;
         let account = transaction.account();
         let next = match self.nonces.get(&account) {
             Some(next) => *next,

@@ -9,14 +9,14 @@ use std::fmt;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use sastrugi_types::{Id, formatting::Encoding};
+use sastrugi_types::formatting::Encoding;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{AccountReply, ChainReply, GetReply, IssueTxArgs},
+    api::{AccountReply, GetReply, IssueTxArgs},
     json::Hex,
-    transaction::{Account, Operation, Transaction, TransactionError, UnsignedTransaction},
+    transaction::{Account, Operation, Target, Transaction, TransactionError, UnsignedTransaction},
 };
 
 /// Length of a [`Key`]'s seed, in bytes.
@@ -96,18 +96,12 @@ impl Key {
     /// Makes a transaction. The operations are brought into order; two on the same key are refused.
     pub fn sign(
         &self,
-        chain: &ChainReply,
+        target: Target,
         nonce: u64,
         mut operations: Vec<Operation>,
     ) -> Result<Transaction, TransactionError> {
         operations.sort_by(|a, b| a.key().cmp(b.key()));
-        let unsigned = UnsignedTransaction {
-            network_id: chain.network_id,
-            chain_id: chain.chain_id,
-            account: self.account(),
-            nonce,
-            operations,
-        };
+        let unsigned = UnsignedTransaction { target, account: self.account(), nonce, operations };
         unsigned.sign(&self.0)
     }
 }
@@ -158,13 +152,6 @@ impl GetReply {
     pub fn is_proven(&self, account: Account, key: &[u8]) -> bool {
         let value = self.value.as_ref().map(|Hex(value)| &value[..]);
         self.proof.as_ref().is_some_and(|proof| proof.verify(self.block.root, account, key, value))
-    }
-}
-
-impl ChainReply {
-    /// A chain known otherwise than by asking a node.
-    pub const fn new(network_id: u32, chain_id: Id) -> Self {
-        Self { network_id, chain_id }
     }
 }
 

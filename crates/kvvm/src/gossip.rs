@@ -121,8 +121,8 @@ impl Pull {
 }
 
 fn fingerprint(salt: u64, id: Id) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256_parts(&[&salt.to_be_bytes(), &id.0]);
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let hash = sha256_parts(&[&salt.to_be_bytes(), &id.0]);
+    hash[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Whom to ask, and whom to answer.

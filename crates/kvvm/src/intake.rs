@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     gossip::{Peers, Pull, TransactionList},
     mempool::{Mempool, Origin, PoolError},
-    transaction::{Account, Transaction, TransactionError},
+    transaction::{Account, Target, Transaction, TransactionError},
 };
 
 /// Answers a request that cannot be read.
@@ -24,8 +24,7 @@ const MALFORMED: AppError =
 
 /// See the module.
 pub(crate) struct Intake {
-    pub(crate) network_id: u32,
-    pub(crate) chain_id: Id,
+    pub(crate) target: Target,
     pub(crate) committed: Committed,
     pub(crate) mempool: Mutex<Mempool>,
     node_id: NodeId,
@@ -54,10 +53,9 @@ impl From<TransactionError> for IntakeError {
 }
 
 impl Intake {
-    pub(crate) fn new(init: &VmInit, config: &Config) -> Self {
+    pub(crate) fn new(init: &VmInit, target: Target, config: &Config) -> Self {
         Self {
-            network_id: init.context.network_id,
-            chain_id: init.context.chain_id,
+            target,
             committed: Committed::new(Arc::clone(&init.committed)),
             mempool: Mutex::new(Mempool::new(config.clone(), init.events.clone())),
             node_id: init.context.node_id,
@@ -107,17 +105,19 @@ impl Intake {
     /// Takes the transactions of a rejected block again, if they still can be accepted.
     pub(crate) fn take_again(&self, transactions: &[Transaction]) {
         for transaction in transactions {
-            let taken = self.take(transaction.clone(), Origin::Remote);
+            let taken = self.take(transaction.clone(), Origin::Rejected);
             log_failure("take a rejected block's transaction", taken);
         }
     }
 
     /// The cheap checks come before the signature.
     fn take(&self, transaction: Transaction, origin: Origin) -> Result<(), IntakeError> {
-        transaction.check_chain(self.network_id, self.chain_id)?;
+        transaction.check_target(self.target)?;
         let next = self.committed.nonce(transaction.account())?;
         self.mempool.lock().check(&transaction, next)?;
-        transaction.verify_signature()?;
+        if origin != Origin::Rejected {
+            transaction.verify_signature()?;
+        }
         self.mempool.lock().add(transaction, origin, next, self.clock.now())?;
         Ok(())
     }

@@ -50,6 +50,23 @@ impl<'de> Deserialize<'de> for Decimal {
     }
 }
 
+/// A number of 32 bits, written and read like [`Decimal`].
+pub(crate) mod decimal_u32 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::Decimal;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) fn serialize<S: Serializer>(number: &u32, to: S) -> Result<S::Ok, S::Error> {
+        Decimal(u64::from(*number)).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        let Decimal(number) = Decimal::deserialize(from)?;
+        u32::try_from(number).map_err(D::Error::custom)
+    }
+}
+
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("0x{}", const_hex::encode(&self.0)))

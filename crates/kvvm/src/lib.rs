@@ -13,7 +13,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use sastrugi_kvvm::{Genesis, Kvvm, api, client};
+//! use sastrugi_kvvm::{Genesis, Kvvm, Target, api, client};
 //! use sastrugi_vm::testkit::{Setup, TestNode};
 //!
 //! let genesis = Genesis::default().to_json();
@@ -22,8 +22,8 @@
 //! // A client asks which chain this is, signs a transaction and issues it.
 //! let key = client::Key::from_seed(&[7; 32]);
 //! let body = node.post("/rpc", &client::call("kv.chain", &()))?.body;
-//! let chain: api::ChainReply = client::answer(&body)?;
-//! let transaction = key.sign(&chain, 0, vec![client::put("colour", "blue")])?;
+//! let target: Target = client::answer(&body)?;
+//! let transaction = key.sign(target, 0, vec![client::put("colour", "blue")])?;
 //! node.post("/rpc", &client::issue_call(&transaction))?;
 //!
 //! // The VM says that it wants a block; the engine decides it.
@@ -95,7 +95,7 @@ pub use self::{
     config::Config,
     genesis::Genesis,
     state::{Proof, ProofLeaf, Root},
-    transaction::{Account, Operation, Transaction, TransactionError, UnsignedTransaction},
+    transaction::{Account, Operation, Target, Transaction, TransactionError, UnsignedTransaction},
     vm::Kvvm,
 };
 

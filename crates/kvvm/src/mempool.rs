@@ -56,8 +56,10 @@ pub(crate) enum PoolError {
 pub(crate) enum Origin {
     /// This node's API.
     Local,
-    /// Another node, or a rejected block.
+    /// Another node.
     Remote,
+    /// A rejected block, where its signature was checked.
+    Rejected,
 }
 
 /// What the mempool knows about a transaction.
@@ -166,7 +168,7 @@ impl Mempool {
         let (account, nonce) = (transaction.account(), transaction.nonce());
         let delay = match origin {
             Origin::Local => Duration::ZERO,
-            Origin::Remote => self.config.gossiped_tx_delay(),
+            Origin::Remote | Origin::Rejected => self.config.gossiped_tx_delay(),
         };
         self.arrivals += 1;
         self.size_bytes += transaction.bytes().len();
@@ -308,7 +310,8 @@ impl Mempool {
     pub(crate) fn free_nonce(&self, account: Account, next: u64) -> u64 {
         let Some(queue) = self.accounts.get(&account) else { return next };
         let start = queue.next.max(next);
-        (start..).find(|nonce| !queue.waiting.contains_key(nonce)).unwrap_or(start)
+        let end = start.saturating_add(queue.waiting.len() as u64);
+        (start..end).find(|nonce| !queue.waiting.contains_key(nonce)).unwrap_or(end)
     }
 
     /// The number of waiting transactions.

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::{
     api::{
-        AccountArgs, AccountReply, BlockInfo, BlockJson, BlockReply, ChainReply, GetArgs,
-        GetBlockArgs, GetReply, IssueTxArgs, RANGE_BYTES_MAX, RANGE_ENTRIES_MAX, RangeArgs,
-        RangeEntry, RangeReply, TxId, TxJson, TxStatus,
+        AccountArgs, AccountReply, BlockInfo, BlockJson, BlockReply, GetArgs, GetBlockArgs,
+        GetReply, IssueTxArgs, RANGE_BYTES_MAX, RANGE_ENTRIES_MAX, RangeArgs, RangeEntry,
+        RangeReply, TxId, TxJson, TxStatus,
     },
     block::Block,
     intake::Intake,
@@ -37,21 +37,19 @@ type Failure = String;
 impl Rpc {
     fn call(&self, method: &str, params: Value) -> Result<Value, Failure> {
         match method {
-            "kv.get" => with(params, |args| self.get(args)),
-            "kv.range" => with(params, |args| self.range(args)),
+            "kv.get" => with(params, |args| self.get(&args)),
+            "kv.range" => with(params, |args| self.range(&args)),
             "kv.issueTx" => with(params, |args| self.issue_tx(&args)),
             "kv.getTxStatus" => with(params, |args| self.tx_status(&args)),
             "kv.getBlock" => with(params, |args| self.block(&args)),
             "kv.lastAccepted" => reply(&BlockInfo::from(&self.0.committed.last().map_err(text)?)),
             "kv.account" => with(params, |args| self.account(&args)),
-            "kv.chain" => {
-                reply(&ChainReply { network_id: self.0.network_id, chain_id: self.0.chain_id })
-            }
+            "kv.chain" => reply(&self.0.target),
             _ => Err(format!("rpc: can't find method \"{method}\"")),
         }
     }
 
-    fn get(&self, args: GetArgs) -> Result<GetReply, Failure> {
+    fn get(&self, args: &GetArgs) -> Result<GetReply, Failure> {
         let height = args.height.map(|Decimal(height)| height);
         let found =
             self.0.committed.get(args.account, &args.key.0, height, args.proof).map_err(text)?;
@@ -62,7 +60,7 @@ impl Rpc {
         })
     }
 
-    fn range(&self, args: RangeArgs) -> Result<RangeReply, Failure> {
+    fn range(&self, args: &RangeArgs) -> Result<RangeReply, Failure> {
         let limit = args.limit.map_or(RANGE_ENTRIES_MAX, |Decimal(limit)| limit);
         if limit == 0 {
             return Err("limit must be at least 1".to_owned());

@@ -11,8 +11,12 @@ use ed25519_dalek::{
     PUBLIC_KEY_LENGTH, SIGNATURE_LENGTH, Signature, Signer, SigningKey, VerifyingKey,
 };
 use sastrugi_types::{Id, hash::sha256};
+use serde::{Deserialize, Serialize};
 
-use crate::codec::{CODEC_VERSION, DecodeError, Reader, check_size};
+use crate::{
+    codec::{CODEC_VERSION, DecodeError, Reader, check_size},
+    json::decimal_u32,
+};
 
 /// The longest key, in bytes. The shortest has one byte.
 pub const KEY_BYTES_MAX: usize = 256;
@@ -50,13 +54,22 @@ pub enum Operation {
     },
 }
 
+/// The chain a transaction is for. It means nothing on any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The network of the chain.
+    #[serde(rename = "networkID", with = "decimal_u32")]
+    pub network_id: u32,
+    /// The chain.
+    #[serde(rename = "chainID")]
+    pub chain_id: Id,
+}
+
 /// A transaction before it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsignedTransaction {
-    /// The network of the chain.
-    pub network_id: u32,
-    /// The chain.
-    pub chain_id: Id,
+    /// The chain it is for.
+    pub target: Target,
     /// Whose keys change, and who signs.
     pub account: Account,
     /// The number of the account's transactions accepted before.
@@ -174,8 +187,8 @@ impl UnsignedTransaction {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend(CODEC_VERSION.to_be_bytes());
-        out.extend(self.network_id.to_be_bytes());
-        out.extend(self.chain_id.0);
+        out.extend(self.target.network_id.to_be_bytes());
+        out.extend(self.target.chain_id.0);
         out.extend(self.account.0);
         out.extend(self.nonce.to_be_bytes());
         out.extend((self.operations.len() as u16).to_be_bytes());
@@ -191,15 +204,13 @@ impl Transaction {
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         check_size("transaction", bytes.len(), 0, TRANSACTION_BYTES_MAX)?;
         let mut reader = Reader::new(bytes.clone())?;
-        let network_id = reader.u32()?;
-        let chain_id = reader.id()?;
+        let target = Target { network_id: reader.u32()?, chain_id: reader.id()? };
         let account = Account(reader.array()?);
         let nonce = reader.u64()?;
         let count = usize::from(reader.u16()?);
         check_size("operations", count, 1, OPERATIONS_MAX)?;
         let operations: Result<_, _> = (0..count).map(|_| Operation::decode(&mut reader)).collect();
-        let unsigned =
-            UnsignedTransaction { network_id, chain_id, account, nonce, operations: operations? };
+        let unsigned = UnsignedTransaction { target, account, nonce, operations: operations? };
         let signature = reader.array()?;
         reader.finish()?;
         unsigned.check()?;
@@ -217,16 +228,8 @@ impl Transaction {
     }
 
     /// Checks that the transaction is for this chain.
-    pub(crate) fn check_chain(
-        &self,
-        network_id: u32,
-        chain_id: Id,
-    ) -> Result<(), TransactionError> {
-        if (self.unsigned.network_id, self.unsigned.chain_id) == (network_id, chain_id) {
-            Ok(())
-        } else {
-            Err(TransactionError::OtherChain)
-        }
+    pub(crate) fn check_target(&self, target: Target) -> Result<(), TransactionError> {
+        if self.unsigned.target == target { Ok(()) } else { Err(TransactionError::OtherChain) }
     }
 
     /// What was signed.

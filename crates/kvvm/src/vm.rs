@@ -30,6 +30,7 @@ use crate::{
     intake::Intake,
     mempool::Mempool,
     rpc::Rpc,
+    transaction::Target,
 };
 
 /// The built-in VM. Make one per chain; [`Vm::initialize`] brings it to life.
@@ -66,15 +67,14 @@ impl Running {
         let genesis = Genesis::parse(&init.genesis)?;
         let chain = Chain::open(
             Arc::clone(&init.db),
-            init.context.network_id,
-            init.context.chain_id,
+            target(init),
             &genesis,
             genesis.changes()?,
             config.state_history,
         )?;
         Ok(Self {
             chain: Mutex::new(chain),
-            intake: Arc::new(Intake::new(init, &config)),
+            intake: Arc::new(Intake::new(init, target(init), &config)),
             is_normal_op: AtomicBool::new(false),
             clock: Arc::clone(&init.clock),
         })
@@ -165,13 +165,13 @@ impl ChainVm for Kvvm {
         let running = self.running()?;
         let chain = running.chain.lock();
         let candidates = running.intake.mempool.lock().executable();
-        let (block, refused) = chain.build(&candidates, to_ms(running.clock.wall()))?;
+        let built = chain.build(&candidates, to_ms(running.clock.wall()))?;
         running.update_mempool(&chain, |mempool| {
-            for (id, error) in refused {
+            for (id, error) in built.refused {
                 mempool.refused(id, error);
             }
         });
-        block.map(|block| block.to_vm()).ok_or(VmError::NothingToBuild)
+        built.block.map(|block| block.to_vm()).ok_or(VmError::NothingToBuild)
     }
 
     fn verify(
@@ -217,6 +217,10 @@ impl ChainVm for Kvvm {
         running.update_mempool(&chain, |_| {});
         Ok(())
     }
+}
+
+fn target(init: &VmInit) -> Target {
+    Target { network_id: init.context.network_id, chain_id: init.context.chain_id }
 }
 
 fn decode(bytes: Bytes) -> Result<Block, VmError> {

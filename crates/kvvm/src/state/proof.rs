@@ -1,9 +1,11 @@
 //! Proofs that a key holds a value, or nothing, in the state with a root.
 //!
 //! The tree is binary. A leaf stands at the shortest prefix of its path that it shares with no
-//! other leaf. The hash of a leaf is SHA-256("JMT::LeafNode" ‖ path ‖ SHA-256(value)), that of an
-//! inner node SHA-256("JMT::IntrnalNode" ‖ left ‖ right), and that of an empty place the bytes
-//! "SPARSE_MERKLE_PLACEHOLDER_HASH__".
+//! other leaf. The hashes are
+//!
+//! * of a leaf, SHA-256 of `"JMT::LeafNode" ‖ path ‖ SHA-256(value)`,
+//! * of an inner node, SHA-256 of `"JMT::IntrnalNode" ‖ left ‖ right`,
+//! * of an empty place, the bytes `"SPARSE_MERKLE_PLACEHOLDER_HASH__"`.
 
 use borsh::BorshDeserialize;
 use bytes::Bytes;

@@ -18,6 +18,7 @@ pub mod event;
 pub mod fx;
 pub mod health;
 pub mod http;
+pub mod json_rpc;
 pub mod state_sync;
 pub mod testkit;
 pub mod validators;

@@ -1,0 +1,213 @@
+//! A node's keys on disk: `staking/staker.crt`, `staking/staker.key` and `staking/signer.key`, in
+//! AvalancheGo's formats. They are made when absent. Upstream: `staking/tls.go`, `config/config.go`.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rand::Rng as _;
+use sastrugi_crypto::{bls, staking};
+use sastrugi_types::NodeId;
+use sastrugi_vm::Clock as _;
+
+use crate::{
+    environment::SystemClock,
+    error::{StartError, at},
+};
+
+/// Mode of key files: only their owner reads them.
+const KEY_MODE: u32 = 0o400;
+/// Mode of folders.
+const FOLDER_MODE: u32 = 0o750;
+
+/// Both keys of a node.
+#[derive(Clone, Debug)]
+pub struct NodeIdentity {
+    /// The certificate that names the node, and its key.
+    pub staking: Arc<staking::Identity>,
+    /// The BLS key.
+    pub signer: Arc<bls::SecretKey>,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file that is made if it is absent.
+    FileOrNew(PathBuf),
+    /// A file that must be there.
+    File(PathBuf),
+    /// The content itself.
+    Content(Vec<u8>),
+    /// A new key that is forgotten at exit.
+    Ephemeral,
+}
+
+impl NodeIdentity {
+    /// A new identity.
+    pub fn generate() -> Result<Self, StartError> {
+        let fault = |error: String| StartError::Other(format!("cannot make an identity: {error}"));
+        let mut random = |bytes: &mut [u8]| rand::rng().fill_bytes(bytes);
+        let staking = staking::Identity::generate(&mut random, SystemClock::start().wall())
+            .map_err(|error| fault(error.to_string()))?;
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        let signer = bls::SecretKey::generate(&seed).map_err(|error| fault(error.to_string()))?;
+        Ok(Self { staking: Arc::new(staking), signer: Arc::new(signer) })
+    }
+
+    /// The node.
+    pub fn node_id(&self) -> NodeId {
+        self.staking.node_id()
+    }
+
+    /// Loads the keys, making and writing those that may be made.
+    ///
+    /// # Errors
+    /// One file of a pair without the other, unreadable files, a key that does not belong to its
+    /// certificate. Nothing is written then.
+    pub fn load(
+        certificate: &KeySource,
+        key: &KeySource,
+        signer: &KeySource,
+    ) -> Result<Self, StartError> {
+        let fresh = Self::generate()?;
+        let (staking, new_pair) = load_staking(certificate, key, &fresh)?;
+        let (signer, new_signer) = load_signer(signer, &fresh)?;
+        if let Some((certificate_path, key_path)) = new_pair {
+            write_new(key_path, staking.private_key_pem().as_bytes(), KEY_MODE)?;
+            write_new(certificate_path, staking.certificate_pem().as_bytes(), KEY_MODE)?;
+        }
+        if let Some(path) = new_signer {
+            write_new(path, &signer.to_bytes(), KEY_MODE)?;
+        }
+        Ok(Self { staking, signer })
+    }
+
+    /// Loads the identity of a folder in the usual places, making what is absent.
+    pub fn in_folder(data_dir: &Path) -> Result<Self, StartError> {
+        let file = |name: &str| KeySource::FileOrNew(data_dir.join("staking").join(name));
+        Self::load(&file("staker.crt"), &file("staker.key"), &file("signer.key"))
+    }
+}
+
+type NewPair<'a> = Option<(&'a Path, &'a Path)>;
+
+fn load_staking<'a>(
+    certificate: &'a KeySource,
+    key: &'a KeySource,
+    fresh: &NodeIdentity,
+) -> Result<(Arc<staking::Identity>, NewPair<'a>), StartError> {
+    if *certificate == KeySource::Ephemeral || *key == KeySource::Ephemeral {
+        return Ok((fresh.staking.clone(), None));
+    }
+    let place = name(certificate);
+    match (read(certificate)?, read(key)?) {
+        (Some(certificate), Some(key)) => staking::Identity::from_pem(&certificate, &key)
+            .map(|identity| (Arc::new(identity), None))
+            .map_err(|error| StartError::File {
+                path: place,
+                fault: format!("{error}; give the pair that belongs together"),
+            }),
+        (None, None) => match (certificate, key) {
+            (KeySource::FileOrNew(certificate), KeySource::FileOrNew(key)) => {
+                Ok((fresh.staking.clone(), Some((certificate.as_path(), key.as_path()))))
+            }
+            _ => Err(StartError::File { path: place, fault: "there is no such file".into() }),
+        },
+        (Some(_), None) => Err(missing_half(&name(key), &place)),
+        (None, Some(_)) => Err(missing_half(&place, &name(key))),
+    }
+}
+
+fn missing_half(missing: &str, there: &str) -> StartError {
+    StartError::File {
+        path: missing.to_owned(),
+        fault: format!("there is no such file, but {there} exists; give both or remove both"),
+    }
+}
+
+fn load_signer<'a>(
+    source: &'a KeySource,
+    fresh: &NodeIdentity,
+) -> Result<(Arc<bls::SecretKey>, Option<&'a Path>), StartError> {
+    let fault = |fault: String| StartError::File { path: name(source), fault };
+    match (source, read(source)?) {
+        (_, Some(bytes)) => {
+            let key = bls::SecretKey::from_bytes(&bytes)
+                .map_err(|error| fault(format!("not a BLS secret key of 32 bytes: {error}")))?;
+            Ok((Arc::new(key), None))
+        }
+        (KeySource::FileOrNew(path), None) => Ok((fresh.signer.clone(), Some(path))),
+        (KeySource::Ephemeral, None) => Ok((fresh.signer.clone(), None)),
+        (_, None) => Err(fault("there is no such file".into())),
+    }
+}
+
+fn name(source: &KeySource) -> String {
+    match source {
+        KeySource::FileOrNew(path) | KeySource::File(path) => path.display().to_string(),
+        KeySource::Content(_) => "the content given by flag".into(),
+        KeySource::Ephemeral => "the ephemeral key".into(),
+    }
+}
+
+fn read(source: &KeySource) -> Result<Option<Vec<u8>>, StartError> {
+    match source {
+        KeySource::Content(bytes) => Ok(Some(bytes.clone())),
+        KeySource::Ephemeral => Ok(None),
+        KeySource::FileOrNew(path) | KeySource::File(path) => match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(path)(error)),
+        },
+    }
+}
+
+/// Makes a folder and those above it.
+pub(crate) fn make_folder(path: &Path) -> Result<(), StartError> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(at(path))
+}
+
+/// Writes a file that must not exist yet, and makes its folder.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StartError> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(at(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_made_once_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = NodeIdentity::in_folder(folder.path()).unwrap();
+        let found = NodeIdentity::in_folder(folder.path()).unwrap();
+        assert_eq!(made.node_id(), found.node_id());
+        assert_eq!(made.signer.to_bytes(), found.signer.to_bytes());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_and_nothing_is_written() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        NodeIdentity::in_folder(one.path()).unwrap();
+        NodeIdentity::in_folder(other.path()).unwrap();
+        let key = one.path().join("staking/staker.key");
+        fs::remove_file(&key).unwrap();
+        let error = NodeIdentity::in_folder(one.path()).unwrap_err().to_string();
+        assert!(error.contains("staker.key: there is no such file"), "{error}");
+        fs::copy(other.path().join("staking/staker.key"), &key).unwrap();
+        fs::remove_file(one.path().join("staking/signer.key")).unwrap();
+        let error = NodeIdentity::in_folder(one.path()).unwrap_err().to_string();
+        assert!(error.contains("does not belong to the certificate"), "{error}");
+        assert!(!one.path().join("staking/signer.key").exists());
+    }
+}

@@ -1,0 +1,382 @@
+//! From a chain's description to a chain at work.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use sastrugi_consensus::snowball::Parameters;
+use sastrugi_engine::{
+    chain::{
+        Chain, ChainConfig, ChainParts, ChangeNotifier, Commit, Fact, Gears, Inbox, InboxLimits,
+        Output, connected_fraction_min,
+    },
+    common::{AppSender, Fatal, Handled, PreemptionSignal, Sender, StateSyncing, tracker::Peers},
+    getter::GetterConfig,
+    router::{AdmitAll, Network, Port, Route, SharedRouter},
+    snowman::{Config, Snowman},
+    validators::{SubnetSampler, Validator, Validators},
+};
+use sastrugi_kvvm::Kvvm;
+use sastrugi_types::{Id, NodeId};
+use sastrugi_vm::{
+    Block, ChainContext, ChainVm, Clock, Events, VmInit,
+    db::{Database, Durability, PrefixDb, VersionedDb},
+    http::HttpHandler,
+    validators::ValidatorState,
+};
+
+use super::{ChainThread, chain_thread::ChainView, validator_state::DescribedValidators};
+use crate::{
+    config::NodeConfig,
+    database::DiskDatabase,
+    description::{self, NetworkDescription, Sampling, Subnet},
+    environment::{OwnRandom, SystemRandom},
+    error::{StartError, at},
+    identity::{NodeIdentity, make_folder},
+};
+
+/// Where a VM's data is within the chain's part of the database.
+const VM_PREFIX: &[u8] = b"vm";
+/// Where the engine's records are.
+const ENGINE_PREFIX: &[u8] = b"engine";
+/// The engine's record of the last accepted block: its ID and its height.
+const LAST_ACCEPTED_KEY: &[u8] = b"lastAccepted";
+
+/// A chain as the rest of the node sees it.
+pub(crate) struct ChainEntry {
+    pub(crate) id: Id,
+    pub(crate) name: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) subnet: Id,
+    pub(crate) vm_id: Id,
+    pub(crate) vm_name: String,
+    pub(crate) vm_version: String,
+    pub(crate) view: ChainView,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) handlers: BTreeMap<String, Arc<dyn HttpHandler>>,
+}
+
+impl ChainEntry {
+    /// Whether the chain goes by this name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name
+            || self.id.to_string() == name
+            || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// What all chains of a node share.
+pub(super) struct Builder<'a> {
+    pub(super) config: &'a NodeConfig,
+    pub(super) description: &'a NetworkDescription,
+    pub(super) identity: &'a NodeIdentity,
+    pub(super) database: &'a DiskDatabase,
+    pub(super) router: &'a SharedRouter,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) validators: &'a Arc<Validators>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Arc<dyn BlockObserver>,
+}
+
+/// Hears of accepted blocks on the chains' threads.
+pub trait BlockObserver: Send + Sync {
+    /// The block is accepted and on the disk.
+    fn accepted(&self, chain: Id, block: &Block);
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoObserver;
+
+impl BlockObserver for NoObserver {
+    fn accepted(&self, _chain: Id, _block: &Block) {}
+}
+
+/// Fills the validator manager from the description.
+///
+/// # Errors
+/// A subnet whose weight is too small to draw a sample from.
+pub(super) fn fill_validators(
+    validators: &Validators,
+    description: &NetworkDescription,
+    subnet: &Subnet,
+    node: NodeId,
+    parameters: &Parameters,
+) -> Result<(), StartError> {
+    let listed = subnet.validators_at(description.p_chain.current_height);
+    let add = |node_id, weight, public_key| {
+        let validator = Validator { node: node_id, public_key, tx_id: Id::EMPTY, weight };
+        validators
+            .add_staker(subnet.id, validator)
+            .map_err(|error| StartError::Config(format!("subnet {}: {error}", subnet.id)))
+    };
+    match subnet.sampling {
+        Sampling::Listed => {
+            for validator in listed {
+                let key = validator.bls_key().map_err(StartError::Config)?;
+                let key = key.map(|key| Bytes::copy_from_slice(&key.to_uncompressed()));
+                add(validator.node_id, validator.weight, key)?;
+            }
+            let total = validators.total_weight(subnet.id).unwrap_or(u64::MAX);
+            if total < parameters.k as u64 {
+                return Err(StartError::Config(format!(
+                    "subnet {}: its validators weigh {total} together, but a poll draws k = {} \
+                     units; raise their weights in the network description or lower k",
+                    subnet.id, parameters.k
+                )));
+            }
+        }
+        Sampling::Connected => add(node, subnet.sampling_weight, None)?,
+    }
+    Ok(())
+}
+
+impl Builder<'_> {
+    /// Makes the chain and starts its threads.
+    pub(super) fn build(
+        &self,
+        subnet: &Subnet,
+        chain: &description::Chain,
+    ) -> Result<(ChainEntry, ChainThread), StartError> {
+        let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
+        let parameters = subnet.parameters(&self.config.parameters);
+        parameters.verify().map_err(|error| fault(error.to_string()))?;
+        let inner = make_vm(chain)?;
+        let vm = Arc::new(ChangeNotifier::new(inner.clone()));
+        let inbox = Arc::new(Inbox::new(InboxLimits::default()));
+        let port = Arc::new(Port::new(
+            chain.id,
+            subnet.id,
+            self.router.clone(),
+            self.network.clone(),
+            self.clock.clone(),
+        ));
+        let events = Events::default();
+        let layer = Arc::new(VersionedDb::new(Arc::new(self.database.clone())));
+        self.initialize(&*inner, subnet, chain, &layer, &events, port.clone())?;
+        let ledger = Ledger::new(layer, chain.id);
+        ledger.check(&*inner).map_err(&fault)?;
+        let seed = sastrugi_vm::Random::next_u64(&SystemRandom::new());
+        let peers = Arc::new(Peers::new(seed));
+        self.validators.register_set_listener(subnet.id, peers.clone());
+        let snowman = Snowman::new(Config {
+            subnet: subnet.id,
+            node: self.identity.node_id(),
+            vm: vm.clone(),
+            clock: self.clock.clone(),
+            getter: GetterConfig::default(),
+            params: parameters,
+            validators: self.validators.clone(),
+            peers: peers.clone(),
+            state_syncing: StateSyncing::default(),
+            partial_sync: false,
+            hash_seed: seed,
+        })
+        .map_err(|error| fault(error.to_string()))?;
+        let handlers = inner.create_handlers().map_err(|error| fault(error.to_string()))?;
+        let sampler = SubnetSampler::new(
+            self.validators.clone(),
+            subnet.id,
+            peers.clone(),
+            Box::new(OwnRandom::new()),
+        );
+        let sender: Arc<dyn Sender> = port;
+        let machine = Chain::new(ChainParts {
+            id: chain.id,
+            config: self.chain_config(&parameters),
+            vm,
+            events,
+            gears: Gears::only(Box::new(snowman)),
+            inbox: inbox.clone(),
+            sender,
+            sampler: Box::new(sampler),
+            peers: peers.clone(),
+            preemption: PreemptionSignal::default(),
+            commit: Box::new(ledger),
+            output: Box::new(Reporter { chain: chain.id, observer: self.observer.clone() }),
+        });
+        let route = Route { subnet: subnet.id, inbox, admission: Arc::new(AdmitAll) };
+        self.router.lock().add_chain(chain.id, route);
+        let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
+        let thread =
+            ChainThread::spawn(machine, &chain.name, app_threads, self.clock.clone())?;
+        let entry = ChainEntry {
+            id: chain.id,
+            name: chain.name.clone(),
+            aliases: self.aliases(chain.id),
+            subnet: subnet.id,
+            vm_id: chain.vm_id,
+            vm_name: sastrugi_kvvm::NAME.to_owned(),
+            vm_version: inner.version().unwrap_or_default(),
+            view: thread.view().clone(),
+            peers,
+            handlers,
+        };
+        Ok((entry, thread))
+    }
+
+    fn aliases(&self, chain: Id) -> Vec<String> {
+        let aliases = self.description.aliases.iter().filter(|(_, id)| **id == chain);
+        aliases.map(|(alias, _)| alias.clone()).collect()
+    }
+
+    fn chain_config(&self, parameters: &Parameters) -> ChainConfig {
+        ChainConfig {
+            gossip_period: self.config.values.duration("consensus-frontier-poll-frequency"),
+            connected_fraction_min: Some(connected_fraction_min(
+                parameters.alpha_confidence as u32,
+                parameters.k as u32,
+            )),
+        }
+    }
+
+    fn initialize(
+        &self,
+        vm: &dyn ChainVm,
+        subnet: &Subnet,
+        chain: &description::Chain,
+        layer: &Arc<VersionedDb>,
+        events: &Events,
+        sender: Arc<dyn AppSender>,
+    ) -> Result<(), StartError> {
+        let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
+        let data_dir = self.config.chain_data_dir.join(chain.id.to_string());
+        make_folder(&data_dir)?;
+        let (config, upgrade) = chain_files(&self.config.chain_config_dir, chain)?;
+        let own = |base: Arc<dyn Database>| -> Arc<dyn Database> {
+            Arc::new(PrefixDb::new(base, &chain.id.0).child(VM_PREFIX))
+        };
+        let signer = self.identity.signer.public_key().to_compressed();
+        vm.initialize(VmInit {
+            context: ChainContext {
+                network_id: self.description.network_id,
+                subnet_id: subnet.id,
+                chain_id: chain.id,
+                node_id: self.identity.node_id(),
+                public_key: Some(Bytes::copy_from_slice(&signer)),
+                x_chain_id: self.description.primary.x_chain_id,
+                c_chain_id: self.description.primary.c_chain_id,
+                avax_asset_id: self.description.avax_asset_id,
+                data_dir,
+                validators: self.validator_state(),
+            },
+            db: own(layer.clone()),
+            committed: own(layer.committed()),
+            genesis: chain.genesis_bytes().map_err(&fault)?.into(),
+            upgrade: upgrade.into(),
+            config: config.into(),
+            fxs: Vec::new(),
+            app_sender: sender,
+            events: events.clone(),
+            clock: self.clock.clone(),
+            random: Arc::new(SystemRandom::new()),
+        })
+        .map_err(|error| fault(error.to_string()))?;
+        // What the VM wrote for its genesis must be there before the first block.
+        layer.commit(Durability::Synced).map_err(|error| fault(error.to_string()))
+    }
+
+    fn validator_state(&self) -> Arc<dyn ValidatorState> {
+        Arc::new(DescribedValidators::new(self.description.clone()))
+    }
+}
+
+/// The VM that the description names.
+fn make_vm(chain: &description::Chain) -> Result<Arc<dyn ChainVm>, StartError> {
+    if chain.vm_id == sastrugi_kvvm::VM_ID {
+        return Ok(Arc::new(Kvvm::new()));
+    }
+    Err(StartError::Config(format!(
+        "chain {}: this node has no virtual machine {}; it has {} ({})",
+        chain.name,
+        chain.vm_id,
+        sastrugi_kvvm::VM_ID,
+        sastrugi_kvvm::NAME
+    )))
+}
+
+/// The chain's `config` and `upgrade`: from files of the chain's ID or name in the configuration
+/// folder, else from the description.
+fn chain_files(
+    folder: &Path,
+    chain: &description::Chain,
+) -> Result<(Vec<u8>, Vec<u8>), StartError> {
+    let read = |stem: &str, described: &str| -> Result<Vec<u8>, StartError> {
+        for name in [chain.id.to_string(), chain.name.clone()] {
+            let path = folder.join(name).join(format!("{stem}.json"));
+            if path.exists() {
+                return std::fs::read(&path).map_err(at(&path));
+            }
+        }
+        Ok(described.as_bytes().to_vec())
+    };
+    Ok((read("config", &chain.config)?, read("upgrade", &chain.upgrade)?))
+}
+
+/// Commits what the VM and the engine write about an accepted block in one synced batch.
+struct Ledger {
+    layer: Arc<VersionedDb>,
+    engine: PrefixDb,
+}
+
+impl Ledger {
+    fn new(layer: Arc<VersionedDb>, chain: Id) -> Self {
+        let base: Arc<dyn Database> = layer.clone();
+        Self { layer, engine: PrefixDb::new(base, &chain.0).child(ENGINE_PREFIX) }
+    }
+
+    /// The VM and the engine must agree on the last accepted block, because they commit together.
+    fn check(&self, vm: &dyn ChainVm) -> Result<(), String> {
+        let Some(noted) = self.engine.get(LAST_ACCEPTED_KEY).map_err(|error| error.to_string())?
+        else {
+            return Ok(());
+        };
+        let last = vm.last_accepted().map_err(|error| error.to_string())?;
+        if noted.starts_with(&last.0) {
+            return Ok(());
+        }
+        Err(format!(
+            "the database is damaged: the VM's last accepted block is {last}, the engine noted \
+             another; move the database away and let the node fetch everything anew"
+        ))
+    }
+}
+
+impl Commit for Ledger {
+    fn commit(&mut self, block: &Block) -> Handled {
+        let mut record = block.id.0.to_vec();
+        record.extend_from_slice(&block.height.to_be_bytes());
+        self.engine.put(LAST_ACCEPTED_KEY, &record).map_err(Fatal::from)?;
+        self.layer.commit(Durability::Synced).map_err(Fatal::from)
+    }
+}
+
+/// Passes the chain's facts on.
+struct Reporter {
+    chain: Id,
+    observer: Arc<dyn BlockObserver>,
+}
+
+impl Output for Reporter {
+    fn observe(&mut self, fact: Fact<'_>) {
+        match fact {
+            Fact::Accepted(block) => self.observer.accepted(self.chain, block),
+            Fact::StateChanged(state) => {
+                tracing::info!(chain = %self.chain, state = state.name(), "state changed");
+            }
+            Fact::Stopped(Ok(())) => tracing::info!(chain = %self.chain, "chain stopped"),
+            Fact::Stopped(Err(error)) => {
+                tracing::error!(chain = %self.chain, %error, "FATAL chain stopped");
+            }
+        }
+    }
+}
+
+/// How long a chain may take to stop.
+pub(super) fn stop_wait(config: &NodeConfig) -> Duration {
+    config.values.duration("consensus-shutdown-timeout")
+}

@@ -42,6 +42,7 @@ mod state_syncer;
 mod state_syncing;
 mod summary;
 mod timer;
+mod traced;
 pub mod tracker;
 
 pub use accepted::AcceptedHandler;
@@ -71,6 +72,7 @@ pub use state_syncer::StateSyncer;
 pub use state_syncing::StateSyncing;
 pub use summary::{AcceptedStateSummaryHandler, StateSummaryFrontierHandler};
 pub use timer::{PreemptionSignal, TimeoutRegistrar, TimeoutScheduler};
+pub use traced::Traced;
 
 #[doc(inline)]
 pub use sastrugi_vm::{

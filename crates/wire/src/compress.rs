@@ -1,8 +1,8 @@
 //! Compression of messages, behind a seat that another implementation can take.
 //!
 //! Every level is read alike, so the sender chooses. On the workloads of the codec benchmark
-//! level 1 gives no larger messages than upstream's level 5, in a sixth of its time for large
-//! ones. Contexts are kept between messages, since making one costs more than compressing a
+//! level 1 takes a sixth of the time of upstream's level 5, for messages that are a fifth smaller
+//! at best and 2 % larger at worst. Contexts are kept between messages, since making one costs more than compressing a
 //! small message.
 //!
 //! Decompression must bear any input. One frame is taken, nothing before or after it. A frame

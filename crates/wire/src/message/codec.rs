@@ -113,11 +113,13 @@ impl Codec {
 
 /// Makes the field of the outer message out of a compressed content with free bytes in front.
 fn wrap(mut packed: Vec<u8>) -> Bytes {
+    let content_bytes = packed.len() - HEADER_BYTES_MAX;
     let mut header = Vec::with_capacity(HEADER_BYTES_MAX);
     header.tag(decode::COMPRESSED, 2);
-    header.varint((packed.len() - HEADER_BYTES_MAX) as u64);
+    header.varint(content_bytes as u64);
     let start = HEADER_BYTES_MAX - header.len();
     packed[start..HEADER_BYTES_MAX].copy_from_slice(&header);
+    // A message may wait long in a queue, which counts its length and not what it occupies.
     if packed.capacity() / 2 > packed.len() {
         packed.shrink_to_fit();
     }

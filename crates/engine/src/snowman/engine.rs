@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     IssueSource, Snowman, consensus_above,
-    work::{Issue, Job},
+    work::Issue,
 };
 use crate::common::{
     AcceptedFrontierHandler, AcceptedHandler, AcceptedStateSummaryHandler, AncestorsHandler,
@@ -111,7 +111,8 @@ impl Snowman {
     fn issue_options(&mut self, cx: &mut Cx<'_>, options: [Block; 2]) -> Handled {
         let (node, source) = (self.config.node, IssueSource::Built);
         for block in options {
-            self.schedule(cx, Job::Issue(Issue { node, block, push: false, source }), &[])?;
+            self.deliver(cx, Issue { node, block, push: false, source })?;
+            self.work_off(cx)?;
         }
         Ok(())
     }

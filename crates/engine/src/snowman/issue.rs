@@ -128,10 +128,11 @@ impl Snowman {
         self.pending.insert(issue.block.clone());
         self.requests.remove_block(&id);
         if self.can_issue_child_on(&parent) {
-            self.schedule(cx, Job::Issue(issue), &[])
-        } else {
-            self.schedule(cx, Job::Issue(issue), &[parent])
+            self.deliver(cx, issue)?;
+            return self.work_off(cx);
         }
+        self.jobs.schedule(Job::Issue(issue), &[parent]);
+        Ok(())
     }
 
     /// Asks `node` for a block, unless somebody was asked.

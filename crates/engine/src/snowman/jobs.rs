@@ -1,7 +1,6 @@
 //! Jobs that wait for blocks. Upstream: `snow/engine/snowman/job/scheduler.go`.
 //!
-//! * Upon scheduling a job without dependencies: it is ready at once.
-//! * Upon scheduling a job with dependencies: it waits until **all** of them are resolved, fulfilled
+//! * Upon scheduling a job: it waits until **all** of them are resolved, fulfilled
 //!   or abandoned. A dependency named twice is waited for twice.
 //! * Upon resolving a dependency: the jobs that wait for it are looked at in the order they were
 //!   scheduled. Between two of them the caller runs what is ready, and may resolve more.
@@ -60,12 +59,10 @@ impl<J> Scheduler<J> {
         self.dependents.len()
     }
 
-    /// Keeps the job until `dependencies` are resolved. A job without any comes back.
-    pub(crate) fn schedule(&mut self, job: J, dependencies: &[Id]) -> Option<Ready<J>> {
+    /// Keeps the job until `dependencies` are resolved, of which there is at least one.
+    pub(crate) fn schedule(&mut self, job: J, dependencies: &[Id]) {
+        debug_assert!(!dependencies.is_empty(), "this job can run at once");
         let ready = Ready { job, any_abandoned: false };
-        if dependencies.is_empty() {
-            return Some(ready);
-        }
         let record = Some(Record { ready, unresolved: dependencies.len() });
         let index = if let Some(index) = self.vacant.pop() {
             self.records[index] = record;
@@ -77,12 +74,14 @@ impl<J> Scheduler<J> {
         for dependency in dependencies {
             self.dependents.entry(*dependency).or_default().push_back(index);
         }
-        None
     }
 
     /// Takes the jobs that wait for `dependency`; none when there is no such job. The caller takes
     /// those that become ready with [`Scheduler::next`].
     pub(crate) fn resolve(&mut self, dependency: Id, outcome: Outcome) -> Option<Resolution> {
+        if self.dependents.is_empty() {
+            return None;
+        }
         let waiting = self.dependents.remove(&dependency)?;
         Some(Resolution { waiting, outcome })
     }
@@ -122,13 +121,6 @@ mod tests {
             }
         }
         ready
-    }
-
-    #[test]
-    fn a_job_without_dependencies_is_ready_at_once() {
-        let mut jobs = scheduler();
-        assert_eq!(jobs.schedule(1, &[]), Some(Ready { job: 1, any_abandoned: false }));
-        assert_eq!(jobs.dependencies(), 0);
     }
 
     #[test]

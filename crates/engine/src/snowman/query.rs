@@ -16,7 +16,7 @@ impl Snowman {
             tracing::debug!(%block, connected, reason = "insufficient connected stake", "dropped query");
             return;
         }
-        let nodes = match cx.sampler.sample(params.k) {
+        let mut nodes = match cx.sampler.sample(params.k) {
             Ok(nodes) => nodes,
             Err(error) => {
                 tracing::warn!(%block, %error, "dropped query");
@@ -25,6 +25,7 @@ impl Snowman {
         };
         let Some(height) = self.next_height() else { return };
         let request = self.next_request();
+        nodes.sort_unstable();
         let to = nodes.iter().copied().collect();
         if !self.polls.add(request, nodes.into_iter().collect(), cx.now) {
             tracing::error!(%block, %request, reason = "the request is used already", "dropped query");

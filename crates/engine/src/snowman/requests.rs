@@ -58,6 +58,9 @@ impl BlockRequests {
 
     /// The block is here; whoever was asked for it need not answer.
     pub(super) fn remove_block(&mut self, block: &Id) {
+        if self.by_block.is_empty() {
+            return;
+        }
         if let Some(request) = self.by_block.remove(block) {
             self.by_request.remove(&request);
         }

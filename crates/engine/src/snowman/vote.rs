@@ -28,8 +28,7 @@ impl ChitsHandler for Snowman {
         if let Some((accepted, _)) = self.accepted_frontiers.last_accepted(&from) {
             self.take_answer(cx, from, request, accepted, accepted)?;
         } else {
-            let vote = Vote { node: from, request, options: SmallVec::new() };
-            self.schedule(cx, Job::Vote(vote), &[])?;
+            self.vote(cx, &Vote { node: from, request, options: SmallVec::new() })?;
         }
         self.build_blocks(cx)
     }
@@ -55,7 +54,12 @@ impl Snowman {
             options.push(preferred_at_height);
         }
         dependencies.extend(options.iter().copied().filter(|id| self.can_depend_on(id)));
-        self.schedule(cx, Job::Vote(Vote { node, request, options }), &dependencies)
+        let vote = Vote { node, request, options };
+        if dependencies.is_empty() {
+            return self.vote(cx, &vote);
+        }
+        self.jobs.schedule(Job::Vote(vote), &dependencies);
+        Ok(())
     }
 
     /// Votes, and records the polls that are finished by it.

@@ -42,12 +42,8 @@ pub(super) struct Vote {
 /// A step of the work list.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Run a job.
-    Run(Ready<Job>),
     /// Run the jobs that waited for a block, one after the other.
     Resolve(Resolution),
-    /// Nobody may wait for this block any more.
-    Abandon(Id),
     /// An option of an oracle block was added to consensus.
     OptionAdded {
         /// The option.
@@ -62,23 +58,15 @@ pub(super) enum Step {
 }
 
 impl Snowman {
-    /// Runs the job once `dependencies` are resolved, now if there are none.
-    pub(super) fn schedule(&mut self, cx: &mut Cx<'_>, job: Job, dependencies: &[Id]) -> Handled {
-        match self.jobs.schedule(job, dependencies) {
-            Some(ready) => self.work_off(cx, Step::Run(ready)),
-            None => Ok(()),
-        }
-    }
-
     /// Tells what waits for the block that it will not be issued.
     pub(super) fn abandon(&mut self, cx: &mut Cx<'_>, block: Id) -> Handled {
-        self.work_off(cx, Step::Abandon(block))
+        self.resolve(block, Outcome::Abandoned);
+        self.work_off(cx)
     }
 
-    /// Does a step and all that follows from it. An error leaves the rest undone: the chain stops.
-    fn work_off(&mut self, cx: &mut Cx<'_>, step: Step) -> Handled {
-        debug_assert!(self.work.is_empty(), "steps push steps, only handlers work them off");
-        self.work.push(step);
+    /// Does all that is left to do, and what follows from it. Only handlers call this; what runs
+    /// meanwhile adds steps. An error leaves the rest undone: the chain stops.
+    pub(super) fn work_off(&mut self, cx: &mut Cx<'_>) -> Handled {
         while let Some(step) = self.work.pop() {
             self.step(cx, step)?;
         }
@@ -87,15 +75,10 @@ impl Snowman {
 
     fn step(&mut self, cx: &mut Cx<'_>, step: Step) -> Handled {
         match step {
-            Step::Run(ready) => self.run(cx, ready),
             Step::Resolve(mut resolution) => {
                 let Some(ready) = self.jobs.next(&mut resolution) else { return Ok(()) };
                 self.work.push(Step::Resolve(resolution));
                 self.run(cx, ready)
-            }
-            Step::Abandon(block) => {
-                self.resolve(block, Outcome::Abandoned);
-                Ok(())
             }
             Step::OptionAdded { block, push } => {
                 self.option_added(cx, block, push);

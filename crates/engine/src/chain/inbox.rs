@@ -134,21 +134,21 @@ impl Queue {
         Self { entries, requests_max, bytes_max, is_closed: false, wake: None, stats }
     }
 
-    fn push(&mut self, delivery: Delivery) -> Result<(), (Refused, Delivery)> {
+    /// Counts an input in, unless it is refused.
+    fn admit(&mut self, input: &Input) -> Result<(), Refused> {
         if self.is_closed {
-            return Err((Refused::Stopped, delivery));
+            return Err(Refused::Stopped);
         }
-        let bytes = self.stats.waiting_bytes + delivery.input.size_bytes();
-        if delivery.input.is_refusable() {
+        let bytes = self.stats.waiting_bytes + input.size_bytes();
+        if input.is_refusable() {
             if self.stats.waiting_requests >= self.requests_max || bytes > self.bytes_max {
                 self.stats.refused += 1;
-                return Err((Refused::Full, delivery));
+                return Err(Refused::Full);
             }
             self.stats.waiting_requests += 1;
         }
         self.stats.waiting_bytes = bytes;
         self.stats.waiting += 1;
-        self.entries.push_back(delivery);
         Ok(())
     }
 
@@ -203,20 +203,17 @@ impl Inbox {
     /// Appends to the queue the input belongs to.
     pub fn push(&self, input: Input, permit: Permit) -> Result<(), Refused> {
         let lane = input.lane();
-        let (outcome, wake) = {
+        let wake = {
             let mut queue = self.queue(lane).lock();
-            let was_empty = queue.entries.is_empty();
-            let outcome = queue.push(Delivery { input, permit });
-            let wakes = outcome.is_ok() && (was_empty || lane == Lane::App);
-            (outcome, if wakes { queue.wake.clone() } else { None })
+            queue.admit(&input)?;
+            let wakes = queue.entries.is_empty() || lane == Lane::App;
+            queue.entries.push_back(Delivery { input, permit });
+            if wakes { queue.wake.clone() } else { None }
         };
         if let Some(wake) = wake {
             wake();
         }
-        outcome.map_err(|(refused, delivery)| {
-            drop(delivery);
-            refused
-        })
+        Ok(())
     }
 
     /// Takes the next message that has not expired.

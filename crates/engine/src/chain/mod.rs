@@ -81,8 +81,8 @@ pub use output::{Commit, Fact, Output, Uncommitted, Unobserved};
 pub use recorder::{Call, Recorder};
 
 use crate::common::{
-    Cx, Engine, Fatal, Handled, PreemptionSignal, Progress, Sampler, Sender, TimeoutScheduler,
-    tracker::Peers,
+    Cx, Engine, Fatal, Handled, InternalHandler, PreemptionSignal, Progress, Sampler, Sender,
+    TimeoutScheduler, tracker::Peers,
 };
 use guard::guarded;
 use notifier::Forwarder;
@@ -329,7 +329,7 @@ impl Chain {
         self.tell_recorder(now, wall, Call::Work);
         let mut progress = Progress::Idle;
         if self.is_running() {
-            match self.call(now, wall, |gear, cx| gear.work(cx)) {
+            match self.call(now, wall, Engine::work) {
                 Ok(made) => progress = made,
                 Err(fatal) => self.inbox.stop(Err(fatal)),
             }
@@ -365,7 +365,7 @@ impl Chain {
             self.stop_if_failed(handled);
         }
         if self.is_running() && self.timer.handle_timeout(now) {
-            let handled = self.call(now, wall, |gear, cx| gear.timeout(cx));
+            let handled = self.call(now, wall, Engine::timeout);
             self.stop_if_failed(handled);
         }
         if self.is_running() && is_due(self.next_gossip) {
@@ -374,7 +374,7 @@ impl Chain {
                 if next > now { next } else { now + self.config.gossip_period }
             });
             self.stats.gossiped += 1;
-            let handled = self.call(now, wall, |gear, cx| gear.gossip(cx));
+            let handled = self.call(now, wall, InternalHandler::gossip);
             self.stop_if_failed(handled);
         }
         self.settle(now, wall);
@@ -419,7 +419,7 @@ impl Chain {
         }
         match std::mem::replace(&mut self.status, Status::New) {
             Status::Stopping(why) => {
-                let shut_down = self.call_gear(now, wall, |gear, cx| gear.shutdown(cx));
+                let shut_down = self.call_gear(now, wall, InternalHandler::shutdown);
                 let outcome = why.and(shut_down.map(|_| ()));
                 self.acceptor.output.observe(Fact::Stopped(&outcome));
                 self.status = Status::Stopped(outcome);

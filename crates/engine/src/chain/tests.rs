@@ -7,14 +7,14 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use sastrugi_types::{
     NodeId,
-    message::{EngineType, Gossip, Request, Response, ResponseOp},
+    message::{Chits, EngineType, Gossip, Request, Response, ResponseOp},
     version::Application,
 };
 use sastrugi_vm::ChainVm as _;
 
 use super::*;
 use crate::common::tracker::SetListener as _;
-use script::{Log, Reaction, TestGear, fixture, fixture_of};
+use script::{Log, Reaction, TestGear, count_wakes, fixture, fixture_of};
 
 const NODE: NodeId = NodeId([1; 20]);
 const ID: RequestId = RequestId(7);
@@ -79,7 +79,7 @@ fn each_input_reaches_its_handler() {
         (response(Response::Accepted { containers: twice }), "accepted 1"),
         (response(Response::Ancestors { containers: vec![bytes.clone()] }), "ancestors 1"),
         (response(Response::Put { container: bytes }), "put"),
-        (response(Response::Chits(Default::default())), "chits"),
+        (response(Response::Chits(Chits::default())), "chits"),
         (Input::Notify(Message::Unknown(9)), "notify Unknown Message: 9"),
     ] {
         chain.handle(NOW, WALL, input);
@@ -232,7 +232,7 @@ fn the_gear_is_not_shut_down_while_an_app_job_is_out() {
     first.run();
     chain.turn(NOW, WALL);
     assert_eq!(log.take(), ["snowman.start 0", "snowman hears a"]);
-    let woken = log.count_wakes(&inbox);
+    let woken = count_wakes(&inbox);
     drop(second);
     assert_eq!(woken(), 1, "the last job wakes the chain");
     chain.turn(NOW, WALL);
@@ -356,7 +356,7 @@ fn after_a_failed_build_the_vm_is_asked_a_little_later() {
 fn finished_state_sync_is_told_once() {
     let (mut chain, log) = fixture();
     chain.start(NOW, WALL);
-    let woken = log.count_wakes(chain.inbox());
+    let woken = count_wakes(chain.inbox());
     chain.events.set_state_sync_done();
     assert_eq!((woken(), chain.poll_timeout()), (1, Some(Instant::ZERO)));
     chain.handle_timeout(NOW, WALL);
@@ -369,7 +369,7 @@ fn gossip_ticks_keep_their_pace_and_are_not_made_up_for() {
     let (mut chain, log) = fixture();
     chain.start(NOW, WALL);
     assert_eq!(chain.poll_timeout(), Some(NOW + TICK));
-    chain.handle_timeout(NOW + (TICK - Duration::from_nanos(1)), WALL);
+    chain.handle_timeout(NOW + Duration::from_nanos(99_999_999), WALL);
     chain.handle_timeout(NOW + TICK + TICK / 2, WALL);
     assert_eq!(chain.poll_timeout(), Some(NOW + 2 * TICK));
     chain.handle_timeout(NOW + 9 * TICK, WALL);
@@ -408,7 +408,7 @@ fn the_vm_has_its_own_timeout() {
     assert_eq!(log.take(), ["snowman.start 0"]);
     chain.handle_timeout(NOW + TICK / 2, WALL);
     assert_eq!(log.take(), ["vm timeout"]);
-    let woken = log.count_wakes(chain.inbox());
+    let woken = count_wakes(chain.inbox());
     assert_eq!(chain.poll_timeout(), Some(NOW + TICK));
     chain.inbox().push(app_gossip("x"), Permit::NONE).unwrap();
     log.set_vm_timeout(Some(NOW + TICK / 4));

@@ -468,6 +468,8 @@ impl AppGossipHandler for TracedApp {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use parking_lot::Mutex;
     use tracing::{
         Event, Metadata, Subscriber,
@@ -489,7 +491,7 @@ mod tests {
 
     impl Visit for Text {
         fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-            self.0 += &format!(" {field}={value:?}");
+            write!(self.0, " {field}={value:?}").unwrap();
         }
     }
 

@@ -41,7 +41,7 @@ impl Default for AdaptiveTimeoutConfig {
             minimum: Duration::from_secs(2),
             maximum: Duration::from_secs(10),
             coefficient: 2.0,
-            half_life: Duration::from_secs(5 * 60),
+            half_life: Duration::from_mins(5),
         }
     }
 }
@@ -261,7 +261,7 @@ impl<T> AdaptiveTimeout<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{TimeoutConfigError as Error, *};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -276,7 +276,6 @@ mod tests {
             change(&mut config);
             AdaptiveTimeout::<()>::new(config, Instant::ZERO).err()
         };
-        use TimeoutConfigError as Error;
         assert_eq!(check(|_| ()), None);
         assert_eq!(check(|c| c.initial = 11 * SECOND), Some(Error::InitialAboveMaximum));
         assert_eq!(check(|c| c.initial = SECOND), Some(Error::InitialBelowMinimum));

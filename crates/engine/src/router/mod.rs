@@ -141,7 +141,7 @@ impl RouterConfig {
             timeouts: AdaptiveTimeoutConfig::default(),
             request_lifetime_max: Duration::from_secs(10),
             healthy_outstanding_max: 1024,
-            healthy_age_max: Duration::from_secs(5 * 60),
+            healthy_age_max: Duration::from_mins(5),
             seed,
         }
     }

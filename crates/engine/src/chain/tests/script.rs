@@ -84,15 +84,6 @@ impl Log {
         self.notes.lock().vm_timeout = at;
     }
 
-    pub(super) fn count_wakes(&self, inbox: &Inbox) -> impl Fn() -> usize + use<> {
-        let wakes = Arc::new(AtomicUsize::new(0));
-        let counter = wakes.clone();
-        inbox.on_wake(Lane::Sync, move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-        });
-        move || wakes.load(Ordering::Relaxed)
-    }
-
     fn note(&self, call: impl Into<String>) {
         self.notes.lock().calls.push(call.into());
     }
@@ -102,7 +93,17 @@ impl Log {
     }
 }
 
-pub(super) fn block() -> Block {
+/// Counts from here on how often the chain is woken.
+pub(super) fn count_wakes(inbox: &Inbox) -> impl Fn() -> usize + use<> {
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counter = wakes.clone();
+    inbox.on_wake(Lane::Sync, move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    move || wakes.load(Ordering::Relaxed)
+}
+
+fn block() -> Block {
     Block { id: Id([1; 32]), parent: Id::EMPTY, height: 1, timestamp: WALL, bytes: Bytes::new() }
 }
 

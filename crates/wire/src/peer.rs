@@ -210,8 +210,7 @@ impl Peer {
     /// The three calls below do the same in steps.
     pub fn handle_bytes(&mut self, now: Now, mut input: &[u8], network: &mut dyn Network) {
         loop {
-            if self.reading == Reading::Length
-                && self.handle_length(now, &mut input, network).is_none()
+            if self.reading == Reading::Length && self.handle_length(&mut input, network).is_none()
             {
                 return;
             }
@@ -225,16 +224,10 @@ impl Peer {
     /// Upon bytes: takes the length of the next frame off the front. `None` until it has arrived
     /// whole (and when closed). The driver then asks its throttles for that many bytes; no read
     /// deadline runs meanwhile.
-    pub fn handle_length(
-        &mut self,
-        now: Now,
-        input: &mut &[u8],
-        network: &mut dyn Network,
-    ) -> Option<usize> {
+    pub fn handle_length(&mut self, input: &mut &[u8], network: &mut dyn Network) -> Option<usize> {
         if self.closed.is_some() || self.reading != Reading::Length {
             return None;
         }
-        let _ = now;
         match self.frames.poll_length(input) {
             Ok(length) => {
                 if length.is_some() {
@@ -671,6 +664,13 @@ impl Peer {
     }
 }
 
+/// A peer that is dropped without an end gives back what it holds of the throttler.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
 /// Own messages.
 impl Peer {
     fn build_greeting(
@@ -721,3 +721,6 @@ fn peer_list(claims: &[ClaimedIp]) -> Message {
     let claimed_ip_ports = claims.iter().map(ClaimedIp::to_wire).collect();
     Message::PeerList(PeerList { claimed_ip_ports })
 }
+
+#[cfg(test)]
+mod tests;

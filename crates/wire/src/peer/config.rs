@@ -77,7 +77,7 @@ impl PeerConfig {
             ping_period: Duration::from_millis(22_500),
             timeout: Duration::from_secs(30),
             ready_timeout: Some(Duration::from_secs(30)),
-            clock_difference_max: Duration::from_secs(60),
+            clock_difference_max: Duration::from_mins(1),
             compression: Compression::default(),
             codec: Arc::default(),
         }

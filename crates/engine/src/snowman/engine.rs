@@ -9,10 +9,7 @@ use sastrugi_types::{
 use sastrugi_vm::{Block, Health, State, VmError};
 use serde_json::{Value, json};
 
-use super::{
-    IssueSource, Snowman, consensus_above,
-    work::Issue,
-};
+use super::{IssueSource, Snowman, consensus_above, work::Issue};
 use crate::common::{
     AcceptedFrontierHandler, AcceptedHandler, AcceptedStateSummaryHandler, AncestorsHandler,
     AppHandler, Cx, Engine, Fatal, Handled, Handler, InternalHandler, Message,

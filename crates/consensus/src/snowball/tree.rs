@@ -80,3 +80,7 @@ impl fmt::Display for Tree {
         self.forest.draw(self.root, f)
     }
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -198,3 +198,6 @@ impl fmt::Display for Set {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -600,3 +600,7 @@ impl Ancestry for Slab<Node> {
         self[block].parent
     }
 }
+
+#[cfg(test)]
+#[path = "topological_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! Replays `bytes/bloom.json`: sizes, hashes and contents of bloom filters.
 
+#![expect(clippy::unwrap_used, reason = "a case that is not as expected must fail the test")]
+
 use sastrugi_conformance::{Fields, cases};
 use sastrugi_types::{
     bloom::{BloomError, Filter, Parameters, ReadFilter, hash},

@@ -1,5 +1,11 @@
 //! Replays `bytes/codec.json`: the binary codec and what it is made of.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::{collections::BTreeMap, fmt::Debug};
 
 use sastrugi_conformance::{Fields, cases};
@@ -191,6 +197,7 @@ impl FromVector for Animal {
 
 /// A map of as many empty structs as the vector's number says; there cannot be two.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::zero_sized_map_values, reason = "that is what the vectors try")]
 struct EmptyMap {
     v: BTreeMap<Empty, Empty>,
 }

@@ -1,5 +1,11 @@
 //! Replays `bytes/formatting.json`: encodings, addresses, names of networks.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use sastrugi_conformance::{Fields, cases};
 use sastrugi_types::formatting::{
     Encoding, address_prefix, format_address, network_id, network_name, parse_address,

@@ -1,5 +1,11 @@
 //! Replays `bytes/ids.json`: identifiers, CB58, bits of IDs, hashes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::{cmp::Ordering, fmt::Display, str::FromStr};
 
 use sastrugi_conformance::{Fields, cases};
@@ -21,8 +27,8 @@ fn ids() {
             "from_bytes" => from_bytes(&mut case),
             "cb58_encode" => cb58_encode(&mut case),
             "cb58_decode" => cb58_decode(&mut case),
-            "parse" => each_type(&mut case, Reader { text: true }),
-            "json" => each_type(&mut case, Reader { text: false }),
+            "parse" => each_type(&mut case, &Reader { text: true }),
+            "json" => each_type(&mut case, &Reader { text: false }),
             "prefix" => {
                 let prefixes = case.take::<Vec<String>>("prefixes");
                 let numbers: Vec<u64> = prefixes.iter().map(|n| n.parse().unwrap()).collect();
@@ -94,7 +100,7 @@ fn cb58_decode(case: &mut Fields) {
 }
 
 /// Reads the case's text as each of the three types, bare or as JSON.
-fn each_type(case: &mut Fields, reader: Reader) {
+fn each_type(case: &mut Fields, reader: &Reader) {
     let text: String = case.take("text");
     reader.expect::<Id>(case, &text, "id");
     reader.expect::<ShortId>(case, &text, "short_id");

@@ -1,5 +1,11 @@
 //! Replays `bytes/jsontypes.json`: numbers in JSON, bit sets, bags.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::fmt::Debug;
 
 use sastrugi_conformance::{Fields, cases};

@@ -1,5 +1,12 @@
 //! Replays `bytes/samplers.json`: generators, bounded draws, sampling.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::collections::VecDeque;
 
 use sastrugi_conformance::{Fields, cases};

@@ -1,5 +1,11 @@
 //! Adaptive timeouts: when requests end, and how the timeout follows the latency.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use sastrugi_conformance::{Fields, traces};

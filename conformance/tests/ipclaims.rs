@@ -1,5 +1,11 @@
 //! Address claims: forms of addresses, signed bytes, both signatures, and lengths of frames.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 #[path = "peer/identity.rs"]
 mod identity;
 

@@ -3,6 +3,12 @@
 //! Differences from upstream that the traces show and that are meant: what a failed handshake
 //! leaves behind is not compared, since nothing is left.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a trace that is not as expected must fail the test"
+)]
+
 #[path = "p2p/fields.rs"]
 mod fields;
 #[path = "peer/identity.rs"]
@@ -31,7 +37,7 @@ use sastrugi_types::{
 use sastrugi_wire::{
     Codec, Encoded, Op, Peer,
     message::BloomFilter,
-    peer::{Direction, Fact, Now, Outbox, PeerConfig, Stage},
+    peer::{Direction, Now, Outbox, PeerConfig, Stage},
     signed_ip::{ClaimedIp, IpClaim, IpSigner, address_from_wire, address_to_16},
     throttle::{OutboundLimits, OutboundThrottler, Stake, Stakes},
 };
@@ -403,7 +409,9 @@ impl Run {
             ["ip", "version", "upgrade_time", "tracked_subnets", "supported_acps", "objected_acps"];
         let Some(remote) = peer.remote() else {
             assert_eq!(peer.stage(), Stage::Started, "{}", it.name);
-            keys.iter().for_each(|key| it.skip(key));
+            for key in keys {
+                it.skip(key);
+            }
             return it.finish();
         };
         let mut ip = it.nested("ip");
@@ -422,12 +430,13 @@ impl Run {
     }
 }
 
+/// Tag of the member of the outer message that holds compressed content.
+const ZSTD: u8 = 2 << 3 | 2;
+
 fn check_output(at_ms: u64, message: &Encoded, mut it: Fields) {
     let name = it.name.clone();
     assert_eq!(at_ms, it.take::<u64>("at_ms"), "{name}: {message:?}");
     assert_eq!(message.op.label(), it.take::<String>("op"), "{name}");
-    /// Tag of the member of the outer message that holds compressed content.
-    const ZSTD: u8 = 2 << 3 | 2;
     assert_eq!(message.bytes[0] == ZSTD, it.take::<bool>("zstd"), "{name}");
     let decoded = Codec::default().decode(&message.bytes).unwrap().message;
     let expected = fields::message(message.op.label(), it.nested("fields"));
@@ -481,5 +490,5 @@ fn claims(list: Vec<Fields>, identities: &Identities) -> Vec<ClaimedIp> {
 }
 
 fn ids(list: Vec<String>) -> BTreeSet<Id> {
-    list.iter().map(|hex| Id(const_hex::decode(hex).unwrap().try_into().unwrap())).collect()
+    list.into_iter().map(|hex| Id(const_hex::decode(hex).unwrap().try_into().unwrap())).collect()
 }

@@ -1,6 +1,6 @@
 //! The first message in each direction: what it must say, and what is kept of it.
 //!
-//! [`greet`] makes ours, [`examine`] checks a peer's. The checks run in upstream's order, and the
+//! `greet` makes ours, `examine` checks a peer's. The checks run in upstream's order, and the
 //! first failure closes the connection: network, clock, tracked subnets, ACPs, filter of known
 //! peers and its salt, address, port, TLS signature of the claim with its timestamp, form of the
 //! BLS signature. Whether the version is compatible and the BLS signature is the registered

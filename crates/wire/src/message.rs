@@ -98,9 +98,9 @@ pub struct Handshake {
     pub tracked_subnets: Vec<Bytes>,
     /// Name and version of the sender's program.
     pub client: Option<Client>,
-    /// Proposals the sender wants activated. Decoding keeps the first 1,024.
+    /// Proposals the sender wants activated. Decoding keeps the first 16,384.
     pub supported_acps: Vec<u32>,
-    /// Proposals the sender does not want activated. Decoding keeps the first 1,024.
+    /// Proposals the sender does not want activated. Decoding keeps the first 16,384.
     pub objected_acps: Vec<u32>,
     /// The peers the sender knows already; absent means none.
     pub known_peers: Option<BloomFilter>,

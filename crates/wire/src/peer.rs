@@ -18,7 +18,7 @@
 //! # Upon an input
 //!
 //! * *Start*: the handshake is the first frame out. It goes past the queue.
-//! * *Handshake*. Started: check it ([`handshake`](crate::handshake)), then the version, then the
+//! * *Handshake*. Started: check it ([`handshake`]), then the version, then the
 //!   BLS signature if the node is a validator with a BLS key; any fault closes. Then Greeted:
 //!   answer with a peer list, be it empty, which no throttle can drop. Later: close.
 //! * *Peer list*. Started: ignore it. Greeted: report connected, Ready, then go on as if Ready.

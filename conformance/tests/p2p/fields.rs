@@ -36,6 +36,10 @@ fn chain_message(op: &str, it: &mut Fields) -> Message {
     if !it.has("deadline") {
         return response(op, it, chain_id, request_id);
     }
+    request(op, it, chain_id, request_id)
+}
+
+fn request(op: &str, it: &mut Fields, chain_id: bytes::Bytes, request_id: u32) -> Message {
     let deadline = it.u64("deadline");
     match op {
         "get_state_summary_frontier" => {

@@ -24,6 +24,10 @@ use crate::Op;
 /// The member that holds a compressed message.
 pub(super) const COMPRESSED: u32 = 2;
 
+/// Containers kept of a response. Bootstrapping reads 2,000 of them, and a frame with more than
+/// this is full of containers too short to be any; each would take sixteen times its bytes.
+const CONTAINERS_MAX: usize = 65_536;
+
 /// Reads one frame. `decompress` is asked only if the frame is compressed.
 pub(super) fn decode(
     frame: &Bytes,
@@ -278,6 +282,7 @@ impl<'a> ResponseFields<'a> {
                 (3, Value::Varint(it)) => fields.code = unzigzag(it as u32),
                 (3, Value::Bytes(it)) => match op {
                     Op::AcceptedStateSummary | Op::Accepted => fields.ids.push(it),
+                    Op::Ancestors if fields.containers.len() == CONTAINERS_MAX => (),
                     Op::Ancestors => fields.containers.push(body.part(it)),
                     _ => fields.third = it,
                 },

@@ -280,6 +280,25 @@ fn lists_of_the_handshake_are_cut_where_the_rest_can_only_be_a_fault() {
 }
 
 #[test]
+fn empty_containers_take_bounded_memory() {
+    let ancestors = p2p::Ancestors {
+        chain_id: Bytes::copy_from_slice(&CHAIN.0),
+        containers: vec![Bytes::new(); 100_000],
+        ..Default::default()
+    };
+    let frame = with_chain(p2p::message::Message::Ancestors(ancestors));
+    let decoded = Codec::default().decode(&frame).unwrap().message;
+    let Message::Chain {
+        payload: Payload::Response { response: Response::Ancestors { containers }, .. },
+        ..
+    } = decoded
+    else {
+        panic!("{decoded:?}")
+    };
+    assert_eq!(containers.len(), 65_536);
+}
+
+#[test]
 fn a_simplex_message_survives_and_loses_what_its_schema_does_not_know() {
     let vote = p2p::Vote { block_header: None, signature: Some(p2p::Signature::default()) };
     let plain =

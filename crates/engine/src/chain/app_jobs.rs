@@ -1,14 +1,4 @@
 //! App messages, worked beside the chain.
-//!
-//! The driver runs jobs on a few threads; a simulation runs them as events. They touch the VM
-//! alone, which is shared.
-//!
-//! * No job is given out before the chain started, nor after it was told to stop.
-//! * Upon an error or a panic in a job: the chain stops.
-//! * The gear is not shut down while a job is out. A job that is dropped without being run counts
-//!   as done.
-//!
-//! Upstream: the async dispatcher of `snow/networking/handler/handler.go`.
 
 use std::{
     fmt,
@@ -31,6 +21,16 @@ use crate::common::Fatal;
 type SharedAppHandler = Arc<dyn AppHandler + Send + Sync>;
 
 /// Hands out app messages as jobs. Clones share one queue.
+///
+/// The driver runs jobs on a few threads; a simulation runs them as events. They touch the VM
+/// alone, which is shared.
+///
+/// * No job is given out before the chain started, nor after it was told to stop.
+/// * Upon an error or a panic in a job: the chain stops.
+/// * The gear is not shut down while a job is out. A job that is dropped without being run counts
+///   as done.
+///
+/// Upstream: the async dispatcher of `snow/networking/handler/handler.go`.
 #[derive(Clone)]
 pub struct AppJobs(Arc<Shared>);
 

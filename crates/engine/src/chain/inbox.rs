@@ -1,19 +1,4 @@
 //! The two queues in front of a chain, and the one thing of a chain that other threads hold.
-//!
-//! * Pushing never blocks. The queues are leaves of the lock order: nothing is called while one is
-//!   locked.
-//! * A queue has a bound on what it holds, in bytes, and on the number of requests and gossip in
-//!   it. Upon a request or gossip beyond a bound: it is refused and counted. Responses, failures
-//!   and what the node itself says are always taken; their number is bounded by that of the
-//!   chain's own requests and of its peers.
-//! * Upon popping: what expired meanwhile (`now > expires`) is counted and dropped.
-//! * Upon [`Inbox::stop`]: both queues drop what they hold and take nothing any more, the halter is
-//!   halted, and the chain ends when its owner next looks. The first reason counts.
-//! * What a message holds of its sender's share of the node, its [`Permit`], is given back when
-//!   the message was handled, refused, expired or dropped, whichever happens.
-//!
-//! A queue is first in, first out. The queue that is fair to peers by their use of the processor
-//! takes its seat in `Queue::pop`. Upstream: `snow/networking/handler/message_queue.go`.
 
 use std::{
     any::Any,
@@ -171,6 +156,21 @@ impl Queue {
 
 /// The two queues in front of a chain. Shared by the router, the senders, the chain and whoever
 /// stops it.
+///
+/// * Pushing never blocks. The queues are leaves of the lock order: nothing is called while one is
+///   locked.
+/// * A queue has a bound on what it holds, in bytes, and on the number of requests and gossip in
+///   it. Upon a request or gossip beyond a bound: it is refused and counted. Responses, failures
+///   and what the node itself says are always taken; their number is bounded by that of the
+///   chain's own requests and of its peers.
+/// * Upon popping: what expired meanwhile (`now > expires`) is counted and dropped.
+/// * Upon [`Inbox::stop`]: both queues drop what they hold and take nothing any more, the halter is
+///   halted, and the chain ends when its owner next looks. The first reason counts.
+/// * What a message holds of its sender's share of the node, its [`Permit`], is given back when
+///   the message was handled, refused, expired or dropped, whichever happens.
+///
+/// A queue is first in, first out. The queue that is fair to peers by their use of the processor
+/// takes its seat in `Queue::pop`. Upstream: `snow/networking/handler/message_queue.go`.
 pub struct Inbox {
     sync: Mutex<Queue>,
     app: Mutex<Queue>,

@@ -15,7 +15,7 @@
 //!   hears of connections first. App messages do not come here but through [`AppJobs`].
 //! * Upon [`Chain::work`]: the gear does one bounded slice of long work.
 //! * Upon [`Chain::handle_timeout`], what is due, in this order: events of the VM
-//!   ([when](notifier) the gear hears of them), the VM's own timeout, the gear's wake-up, the
+//!   ([when](ChangeNotifier) the gear hears of them), the VM's own timeout, the gear's wake-up, the
 //!   gossip tick. Ticks that were missed are not made up for.
 //! * Upon [`Chain::turn`]: what is due, then one message, then, when none waits (or each
 //!   [`MESSAGES_PER_SLICE`] messages), a slice of long work. So nothing starves anything.

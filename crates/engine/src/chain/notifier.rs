@@ -1,17 +1,4 @@
 //! When the gear hears that the VM has something to say.
-//!
-//! Upstream subscribes to the VM's events; a subscription ends with one event, and the next one
-//! begins when something happened that may have changed the VM's mind. Here the VM's slots
-//! ([`Events`](sastrugi_vm::Events)) are levels, so a subscription is one flag.
-//!
-//! * Upon transactions waiting while subscribed: the gear is notified, and the subscription ends.
-//! * Upon a new preference (another ID than before, or the first), each change of state, and each
-//!   build: a new subscription begins. After a build that failed it begins [`RETRY_AFTER`] later,
-//!   where upstream's begins at once: else a VM that claims transactions it cannot build from
-//!   would keep its chain spinning.
-//! * Finished state sync is told once, whether subscribed or not.
-//!
-//! Upstream: `snow/engine/common/notifier.go`, `snow/engine/snowman/block/notifier.go`.
 
 use std::{
     collections::BTreeMap,
@@ -36,6 +23,19 @@ use sastrugi_vm::{
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The outermost wrapper of a VM: counts what may have changed its mind about events.
+///
+/// Upstream subscribes to the VM's events; a subscription ends with one event, and the next one
+/// begins when something happened that may have changed the VM's mind. Here the VM's slots
+/// ([`Events`](sastrugi_vm::Events)) are levels, so a subscription is one flag.
+///
+/// * Upon transactions waiting while subscribed: the gear is notified, and the subscription ends.
+/// * Upon a new preference (another ID than before, or the first), each change of state, and each
+///   build: a new subscription begins. After a build that failed it begins [`RETRY_AFTER`] later,
+///   where upstream's begins at once: else a VM that claims transactions it cannot build from
+///   would keep its chain spinning.
+/// * Finished state sync is told once, whether subscribed or not.
+///
+/// Upstream: `snow/engine/common/notifier.go`, `snow/engine/snowman/block/notifier.go`.
 #[doc(alias = "NewChangeNotifier")]
 pub struct ChangeNotifier {
     vm: Arc<dyn ChainVm>,

@@ -1,5 +1,6 @@
 //! The chain's rules with a scripted gear, one test per rule.
 
+mod schedules;
 mod script;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -1,16 +1,4 @@
 //! When requests time out, and how long new ones may take.
-//!
-//! * The timeout of new requests is `coefficient` times the average latency, within bounds. Every
-//!   measured request that ends, answered or not, is an observation; so silence drives the timeout
-//!   up to its maximum.
-//! * A request is due when `deadline <= now`. Those due at one instant end in the order of their
-//!   deadlines, equal ones in the order they were put.
-//!
-//! The queue is a binary heap from which nothing is deleted in the middle: an entry that ended
-//! early leaves a dead mark behind, dropped when it comes to the top, and all dead marks are
-//! dropped once they outnumber the living. Deadlines mostly ascend, so putting is nearly free.
-//!
-//! Upstream: `utils/timer/adaptive_timeout_manager.go`.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
@@ -100,6 +88,18 @@ struct Entry<T> {
 type Mark = (Instant, u64, u32);
 
 /// The timer behind all outstanding requests; `T` is what the owner keeps for each.
+///
+/// * The timeout of new requests is `coefficient` times the average latency, within bounds. Every
+///   measured request that ends, answered or not, is an observation; so silence drives the timeout
+///   up to its maximum.
+/// * A request is due when `deadline <= now`. Those due at one instant end in the order of their
+///   deadlines, equal ones in the order they were put.
+///
+/// The queue is a binary heap from which nothing is deleted in the middle: an entry that ended
+/// early leaves a dead mark behind, dropped when it comes to the top, and all dead marks are
+/// dropped once they outnumber the living. Deadlines mostly ascend, so putting is nearly free.
+///
+/// Upstream: `utils/timer/adaptive_timeout_manager.go`.
 #[derive(Debug)]
 pub struct AdaptiveTimeout<T> {
     config: AdaptiveTimeoutConfig,

@@ -1,22 +1,4 @@
 //! The way out: what a chain's gears and VM send.
-//!
-//! A port locks the router for each call, never while the network or a VM works.
-//!
-//! * Upon a request to several nodes: it is registered for all of them, this node included; then
-//!   this node's copy is looped back, and the others leave in one message whose deadline is the
-//!   current timeout. Nodes the network did not reach fail as the table says.
-//! * Upon a response: it leaves, or is looped back when it is for this node.
-//!
-//! | request | to itself | to a node that is not reached |
-//! |---|---|---|
-//! | summaries, frontier, accepted | looped back | waits for the timeout |
-//! | `get_ancestors` | waits for the timeout, so that a lonely node does not spin | fails at once |
-//! | `get` | fails at once | fails at once |
-//! | queries, app requests | looped back | fails at once |
-//! | `put`, `ancestors`, gossip | dropped | dropped |
-//!
-//! "At once" means through the chain's inbox, after the call. Upstream:
-//! `snow/networking/sender/sender.go`.
 
 use std::{fmt, sync::Arc};
 
@@ -49,6 +31,24 @@ enum Unreached {
 }
 
 /// The sender of one chain, shared by its gears and its VM.
+///
+/// A port locks the router for each call, never while the network or a VM works.
+///
+/// * Upon a request to several nodes: it is registered for all of them, this node included; then
+///   this node's copy is looped back, and the others leave in one message whose deadline is the
+///   current timeout. Nodes the network did not reach fail as the table says.
+/// * Upon a response: it leaves, or is looped back when it is for this node.
+///
+/// | request | to itself | to a node that is not reached |
+/// |---|---|---|
+/// | summaries, frontier, accepted | looped back | waits for the timeout |
+/// | `get_ancestors` | waits for the timeout, so that a lonely node does not spin | fails at once |
+/// | `get` | fails at once | fails at once |
+/// | queries, app requests | looped back | fails at once |
+/// | `put`, `ancestors`, gossip | dropped | dropped |
+///
+/// "At once" means through the chain's inbox, after the call. Upstream:
+/// `snow/networking/sender/sender.go`.
 pub struct Port {
     chain: Id,
     subnet: Id,

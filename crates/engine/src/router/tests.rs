@@ -1,3 +1,5 @@
+mod schedules;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;

@@ -408,6 +408,10 @@ impl AppGossipHandler for TestApp {
         match &*bytes {
             b"fail" => Err(VmError::Other("told to".into())),
             b"panic" => panic!("app panics"),
+            b"yield" => {
+                shuttle::thread::yield_now();
+                self.note("yields")
+            }
             _ => self.note(&format!("hears {}", text(&bytes))),
         }
     }

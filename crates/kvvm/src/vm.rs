@@ -1,6 +1,7 @@
-//! The VM as the engine sees it: every call finds its way to [`Chain`], [`Intake`] or both.
+//! The VM as the engine sees it: every call finds its way to the chain, the intake of
+//! transactions, or both.
 //!
-//! The engine's calls come one at a time; the lock around [`Chain`] is never waited for. The
+//! The engine's calls come one at a time; the lock around the chain is never waited for. The
 //! mempool is shared with the threads that serve messages and HTTP. Lock order: chain, then
 //! mempool.
 

@@ -1,5 +1,7 @@
 //! Random histories of a chain with forks, rejections, restarts and crashes, against a map.
 
+#![expect(clippy::unwrap_used, reason = "a call that must succeed fails the test")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};

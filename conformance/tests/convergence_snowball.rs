@@ -1,5 +1,11 @@
 //! Replays whole networks of snowball nodes that one generator drives.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use sastrugi_conformance::{Fields, exceptions, traces};
 use sastrugi_consensus::snowball::{Consensus, Factory, Flat, Parameters, Tree};
 use sastrugi_types::{

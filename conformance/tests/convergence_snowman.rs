@@ -1,5 +1,11 @@
 //! Replays whole networks of `Topological` nodes that one generator drives.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::{collections::BTreeMap, convert::Infallible};
 
 use sastrugi_conformance::{Fields, exceptions, traces};
@@ -49,9 +55,8 @@ fn replay(mut trace: Fields) {
     let factory: String = trace.take("factory");
     let factory = |node: usize| match factory.as_str() {
         "snowflake" => Factory::Snowflake,
-        "snowball" => Factory::Snowball,
         "mixed" if node.is_multiple_of(2) => Factory::Snowflake,
-        "mixed" => Factory::Snowball,
+        "snowball" | "mixed" => Factory::Snowball,
         other => panic!("factory {other}"),
     };
     // Each node adds the blocks in the order of the node before it, shuffled and sorted again.

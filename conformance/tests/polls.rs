@@ -1,5 +1,11 @@
 //! Replays the traces of the poll set.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use sastrugi_conformance::{Fields, exceptions, traces};
 use sastrugi_consensus::snowman::{ParentView, poll::Set};
 use sastrugi_types::{Bag, Id, Instant, NodeId, RequestId};

@@ -1,5 +1,11 @@
 //! Replays the traces of the snowball family: instances, flat ones and trees.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::fmt::Display;
 
 use sastrugi_conformance::{Fields, exceptions, traces};

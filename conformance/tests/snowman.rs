@@ -1,5 +1,11 @@
 //! Replays the traces of `Topological`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a case that is not as expected must fail the test"
+)]
+
 use std::time::Duration;
 
 use sastrugi_conformance::{Fields, exceptions, traces};

@@ -3,6 +3,8 @@
 //! Decisions are only counted. Counters and latencies are kept as in production; nothing is logged,
 //! where the reference checks its log level.
 
+#![expect(clippy::expect_used, reason = "a benchmark ends at the first surprise")]
+
 use std::convert::Infallible;
 
 use sastrugi_benchkit::{Outcome, SplitMix64, Suite, be8};

@@ -2,6 +2,8 @@
 //!
 //! Sampling and the making of the bags are part of it, as in the reference.
 
+#![expect(clippy::expect_used, reason = "a benchmark ends at the first surprise")]
+
 use std::convert::Infallible;
 
 use sastrugi_benchkit::{Outcome, Suite};

@@ -10,7 +10,7 @@ mod health;
 pub mod poll;
 mod processing;
 mod stats;
-mod topological;
+pub mod topological;
 mod votes;
 
 pub use dump::{BlockDump, Dump};

@@ -231,20 +231,18 @@ impl Forest {
             return Node::Unary(at);
         }
         let preference = &ids[node.preference as usize];
-        let range = (node.decided.into(), node.common.into());
-        match first_difference(range.0, range.1, preference, &ids[choice as usize]) {
-            Some(index) => self.split(at, index as u16, bit(preference, index), choice),
-            None => {
-                if let Some(child) = node.child {
-                    let child = self.add_below(child, ids, choice);
-                    self.unaries[at].child = Some(child);
-                }
-                Node::Unary(at)
-            }
+        let (start, stop) = (node.decided.into(), node.common.into());
+        if let Some(index) = first_difference(start, stop, preference, &ids[choice as usize]) {
+            return self.split(at, index as u16, bit(preference, index), choice);
         }
+        if let Some(child) = node.child {
+            let child = self.add_below(child, ids, choice);
+            self.unaries[at].child = Some(child);
+        }
+        Node::Unary(at)
     }
 
-    /// Splits a unary node at bit `index`, in which `choice` differs from the choices so far, who
+    /// Splits a unary node at bit `index`, in which `choice` differs from the choices so far, which
     /// are on `side`. What the instance has learned counts for the bits before `index`, for that
     /// side of it, and for the bits after it there. The new side starts afresh.
     fn split(&mut self, at: u32, index: u16, side: usize, choice: u32) -> Node {

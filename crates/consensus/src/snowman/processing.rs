@@ -28,7 +28,7 @@ impl Record {
 /// Records by block number. Those of processing blocks form a list from the oldest to the newest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
-    records: Vec<Record>,
+    by_block: Vec<Record>,
     oldest: Option<u32>,
     newest: Option<u32>,
 }
@@ -36,12 +36,11 @@ pub(super) struct Records {
 impl Records {
     /// Stores the record of a block that is not processing.
     pub(super) fn insert_decided(&mut self, block: u32, record: Record) {
-        match self.records.get_mut(block as usize) {
-            Some(place) => *place = record,
-            None => {
-                debug_assert_eq!(block as usize, self.records.len());
-                self.records.push(record);
-            }
+        if let Some(place) = self.by_block.get_mut(block as usize) {
+            *place = record;
+        } else {
+            debug_assert_eq!(block as usize, self.by_block.len());
+            self.by_block.push(record);
         }
     }
 
@@ -49,7 +48,7 @@ impl Records {
     pub(super) fn insert(&mut self, block: u32, record: Record) {
         self.insert_decided(block, Record { older: self.newest, newer: None, ..record });
         match self.newest.replace(block) {
-            Some(older) => self.records[older as usize].newer = Some(block),
+            Some(older) => self.by_block[older as usize].newer = Some(block),
             None => self.oldest = Some(block),
         }
     }
@@ -58,11 +57,11 @@ impl Records {
     pub(super) fn decide(&mut self, block: u32) {
         let Record { older, newer, .. } = *self.get(block);
         match older {
-            Some(older) => self.records[older as usize].newer = newer,
+            Some(older) => self.by_block[older as usize].newer = newer,
             None => self.oldest = newer,
         }
         match newer {
-            Some(newer) => self.records[newer as usize].older = older,
+            Some(newer) => self.by_block[newer as usize].older = older,
             None => self.newest = older,
         }
     }
@@ -70,7 +69,7 @@ impl Records {
     /// The record of a block.
     #[inline]
     pub(super) fn get(&self, block: u32) -> &Record {
-        &self.records[block as usize]
+        &self.by_block[block as usize]
     }
 
     /// The record of the block that is processing for longest.

@@ -32,8 +32,10 @@
 //!
 //! # Invariants
 //!
-//! * The preferred branch begins with a child of the root and each block is the preference of its
-//!   parent's snowball tree, except for blocks added since that tree rejected them by its bits.
+//! * The preferred branch begins with a child of the root, and each block on it is the preference of
+//!   its parent's snowball tree.
+//! * A snowball tree may have rejected a child by its bits that is still processing. Votes for that
+//!   child are dropped, those for its descendants still move the trees below it.
 //! * The parent of each processing block is in the tree.
 //! * A processing block leaves it only by being accepted or rejected.
 //!

@@ -8,12 +8,21 @@
 //! | find a name of upstream's `snow/engine/common` | [`engine::common`] |
 //! | study consensus itself | [`consensus`] |
 
+mod api;
+pub mod client;
 pub mod config;
 pub mod database;
 pub mod description;
 pub mod environment;
 pub mod error;
 pub mod identity;
+pub mod kv;
+pub mod logging;
+pub mod metrics;
+pub mod network;
+pub mod node;
+pub mod signals;
+pub mod version;
 
 #[doc(no_inline)]
 pub use sastrugi_consensus as consensus;

@@ -70,16 +70,7 @@ pub(crate) fn render(node: &Shared) -> String {
 }
 
 fn node_wide(page: &mut Page, node: &Shared) {
-    let network = node.network();
-    page.gauge("avalanche_network_peers", "peers that are connected", &[], network.peers().len());
-    network.stats().visit(&mut |name, help, labels, kind_is_counter, value| {
-        let name = format!("avalanche_network_{name}");
-        if kind_is_counter {
-            page.counter(&name, help, labels, value);
-        } else {
-            page.gauge_f64(&name, help, labels, value as f64);
-        }
-    });
+    network_figures(page, &node.network().stats());
     let now = node.clock().now();
     let router = node.router().lock();
     let requests = |series: &str| format!("avalanche_requests_{series}");
@@ -113,7 +104,89 @@ fn node_wide(page: &mut Page, node: &Shared) {
     for (name, result) in node.checks().run(node) {
         let labels = [("check", "health"), ("tag", "all"), ("name", name.as_str())];
         let failing = u64::from(!result.health.is_healthy());
-        page.gauge_f64("avalanche_health_checks_failing", "checks that fail", &labels, failing as f64);
+        page.gauge_f64(
+            "avalanche_health_checks_failing",
+            "checks that fail",
+            &labels,
+            failing as f64,
+        );
+    }
+}
+
+fn network_figures(page: &mut Page, stats: &sastrugi_net::Stats) {
+    let name = |series: &str| format!("avalanche_network_{series}");
+    page.gauge(&name("peers"), "connected peers", &[], stats.peers);
+    page.gauge(&name("tracked"), "peers kept connected by dialling", &[], stats.tracked);
+    for (subnet, peers) in &stats.peers_subnet {
+        let subnet = subnet.to_string();
+        let labels = [("subnetID", subnet.as_str())];
+        page.gauge(&name("peers_subnet"), "connected peers by subnet", &labels, *peers);
+    }
+    for (series, help, value) in [
+        ("times_connected", "finished handshakes", stats.times_connected),
+        ("times_disconnected", "connections lost", stats.times_disconnected),
+        ("accept_failed", "errors while accepting", stats.accept_failed),
+        ("tls_conn_rejected", "failed TLS handshakes", stats.tls_conn_rejected),
+        (
+            "inbound_conn_throttler_allowed",
+            "connections accepted",
+            stats.inbound_conn_throttler_allowed,
+        ),
+        (
+            "inbound_conn_throttler_rate_limited",
+            "connections refused",
+            stats.inbound_conn_throttler_rate_limited,
+        ),
+        ("msgs_failed_to_parse", "frames not understood", stats.msgs_failed_to_parse),
+        (
+            "throttler_outbound_acquire_successes",
+            "messages queued",
+            stats.throttler_outbound_acquire_successes,
+        ),
+        (
+            "throttler_outbound_acquire_failures",
+            "messages refused",
+            stats.throttler_outbound_acquire_failures,
+        ),
+    ] {
+        page.counter(&name(series), help, &[], value);
+    }
+    let at_large = stats.throttler_outbound_remaining_at_large_bytes as f64;
+    let validator = stats.throttler_outbound_remaining_validator_bytes as f64;
+    let since = |span: Option<std::time::Duration>| span.map_or(0.0, |span| span.as_nanos() as f64);
+    for (series, help, value) in [
+        ("send_fail_rate", "part of the sends that failed lately", stats.send_fail_rate),
+        ("time_since_last_msg_received", "ns", since(stats.time_since_last_msg_received)),
+        ("time_since_last_msg_sent", "ns", since(stats.time_since_last_msg_sent)),
+        ("throttler_outbound_remaining_at_large_bytes", "bytes left for all", at_large),
+        ("throttler_outbound_remaining_validator_bytes", "bytes left for validators", validator),
+        ("round_trip_sum", "sum of ping times, ms", stats.round_trip.sum),
+        ("clock_skew_sum", "sum of clock differences, s", stats.clock_skew.sum),
+    ] {
+        page.gauge_f64(&name(series), help, &[], value);
+    }
+    page.counter(&name("round_trip_count"), "answered pings", &[], stats.round_trip.count);
+    page.counter(&name("clock_skew_count"), "handshakes", &[], stats.clock_skew.count);
+    message_figures(page, &stats.messages);
+}
+
+fn message_figures(page: &mut Page, messages: &[sastrugi_net::OpStats]) {
+    let name = |series: &str| format!("avalanche_network_{series}");
+    for seen in messages {
+        let op = seen.op.label();
+        for (io, compressed, count) in [
+            ("sent", "false", seen.sent),
+            ("sent", "true", seen.sent_compressed),
+            ("received", "false", seen.received),
+            ("received", "true", seen.received_compressed),
+        ] {
+            let labels = [("compressed", compressed), ("io", io), ("op", op)];
+            page.counter(&name("msgs"), "messages", &labels, count);
+        }
+        for (io, bytes) in [("sent", seen.sent_bytes), ("received", seen.received_bytes)] {
+            let labels = [("io", io), ("op", op)];
+            page.counter(&name("msgs_bytes"), "bytes of messages", &labels, bytes);
+        }
     }
 }
 
@@ -131,11 +204,21 @@ fn chain_figures(page: &mut Page, chain: &ChainEntry) {
         page.gauge(&waiting, "messages that wait", &labels, stats.waiting);
         let labels = [labels[0], ("queue", name)];
         page.counter(&handler("expired"), "messages that expired", &labels, stats.expired);
-        page.counter(&handler("refused"), "messages refused by a full queue", &labels, stats.refused);
+        page.counter(
+            &handler("refused"),
+            "messages refused by a full queue",
+            &labels,
+            stats.refused,
+        );
     }
     page.counter(&handler("messages"), "messages handled", &labels, picture.stats.handled);
     let connected = chain.peers.connected_fraction();
-    page.gauge_f64("avalanche_stake_percent_connected", "connected part of the weight", &labels, connected);
+    page.gauge_f64(
+        "avalanche_stake_percent_connected",
+        "connected part of the weight",
+        &labels,
+        connected,
+    );
     let total = chain.peers.total_weight() as f64;
     page.gauge_f64("avalanche_stake_total_weight", "weight of all validators", &labels, total);
     let count = chain.peers.validators().len();
@@ -161,12 +244,36 @@ fn consensus_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'
     gauge("blks_processing", "undecided blocks", figures.processing as f64);
     gauge("blks_accepted_container_size_sum", "bytes accepted", stats.accepted_bytes as f64);
     gauge("blks_rejected_container_size_sum", "bytes rejected", stats.rejected_bytes as f64);
-    gauge("blks_build_accept_latency", "sum of ages at acceptance, ns", stats.build_accept_latency as f64);
+    gauge(
+        "blks_build_accept_latency",
+        "sum of ages at acceptance, ns",
+        stats.build_accept_latency as f64,
+    );
     gauge("polls", "open polls", figures.open_polls as f64);
-    page.averager(&name("blks_accepted"), "time from issue to acceptance, ns", labels, &stats.accepted);
-    page.averager(&name("blks_rejected"), "time from issue to rejection, ns", labels, &stats.rejected);
-    page.averager(&name("blks_polls_accepted"), "polls until acceptance", labels, &stats.polls_accepted);
-    page.averager(&name("blks_polls_rejected"), "polls until rejection", labels, &stats.polls_rejected);
+    page.averager(
+        &name("blks_accepted"),
+        "time from issue to acceptance, ns",
+        labels,
+        &stats.accepted,
+    );
+    page.averager(
+        &name("blks_rejected"),
+        "time from issue to rejection, ns",
+        labels,
+        &stats.rejected,
+    );
+    page.averager(
+        &name("blks_polls_accepted"),
+        "polls until acceptance",
+        labels,
+        &stats.polls_accepted,
+    );
+    page.averager(
+        &name("blks_polls_rejected"),
+        "polls until rejection",
+        labels,
+        &stats.polls_rejected,
+    );
     page.counter(&name("polls_successful"), "successful polls", labels, stats.polls_successful);
     page.counter(&name("polls_failed"), "failed polls", labels, stats.polls_failed);
     page.latencies(&name("consensus_latencies"), "age at acceptance, ns", labels, &stats.latencies);
@@ -182,7 +289,12 @@ fn poll_figures(page: &mut Page, polls: &poll::Stats, labels: Labels<'_>) {
     ] {
         let labels = [labels, &[("reason", reason)]].concat();
         page.counter(&name("poll_count"), "ended polls", &labels, ended.count);
-        page.gauge_f64(&name("poll_duration"), "time of ended polls, ns", &labels, ended.sum as f64);
+        page.gauge_f64(
+            &name("poll_duration"),
+            "time of ended polls, ns",
+            &labels,
+            ended.sum as f64,
+        );
     }
 }
 
@@ -190,7 +302,11 @@ fn gear_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
     let SnowmanFigures { gear, gauges, getter, .. } = figures;
     let name = snowman_name;
     for (series, help, value) in [
-        ("bootstrap_finished", "whether the chain takes part in consensus", usize::from(gear.started)),
+        (
+            "bootstrap_finished",
+            "whether the chain takes part in consensus",
+            usize::from(gear.started),
+        ),
         ("requests", "outstanding requests for blocks", gauges.requests),
         ("blocked", "blocks that wait for an ancestor", gauges.blocked),
         ("blockers", "blocks that something waits for", gauges.blockers),
@@ -208,12 +324,36 @@ fn gear_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
         ("blks_built", "blocks built", gear.built),
         ("blk_builds_failed", "builds that failed", gear.builds_failed),
         ("num_useless_put_bytes", "bytes of known blocks in answers", gear.useless_put_bytes),
-        ("num_useless_push_query_bytes", "bytes of known blocks in queries", gear.useless_push_query_bytes),
-        ("num_missing_accepted_blocks", "accepted blocks the VM lacks", gear.missing_accepted_blocks),
-        ("num_processing_ancestor_fetches_failed", "votes without an ancestor", gear.ancestor_fetches_failed),
-        ("num_processing_ancestor_fetches_dropped", "votes for what is decided", gear.ancestor_fetches_dropped),
-        ("num_processing_ancestor_fetches_succeeded", "votes that went to an ancestor", gear.ancestor_fetches_succeeded),
-        ("num_processing_ancestor_fetches_unneeded", "votes for processing blocks", gear.ancestor_fetches_unneeded),
+        (
+            "num_useless_push_query_bytes",
+            "bytes of known blocks in queries",
+            gear.useless_push_query_bytes,
+        ),
+        (
+            "num_missing_accepted_blocks",
+            "accepted blocks the VM lacks",
+            gear.missing_accepted_blocks,
+        ),
+        (
+            "num_processing_ancestor_fetches_failed",
+            "votes without an ancestor",
+            gear.ancestor_fetches_failed,
+        ),
+        (
+            "num_processing_ancestor_fetches_dropped",
+            "votes for what is decided",
+            gear.ancestor_fetches_dropped,
+        ),
+        (
+            "num_processing_ancestor_fetches_succeeded",
+            "votes that went to an ancestor",
+            gear.ancestor_fetches_succeeded,
+        ),
+        (
+            "num_processing_ancestor_fetches_unneeded",
+            "votes for processing blocks",
+            gear.ancestor_fetches_unneeded,
+        ),
     ] {
         page.counter(&name(series), help, labels, value);
     }
@@ -270,7 +410,12 @@ impl Page {
 
     /// Upstream's averager: a counter `…_count` and a gauge `…_sum`.
     fn averager(&mut self, name: &str, help: &str, labels: Labels<'_>, seen: &Observations) {
-        self.counter(&format!("{name}_count"), &format!("# of observations of {help}"), labels, seen.count);
+        self.counter(
+            &format!("{name}_count"),
+            &format!("# of observations of {help}"),
+            labels,
+            seen.count,
+        );
         self.gauge_f64(&format!("{name}_sum"), &format!("sum of {help}"), labels, seen.sum as f64);
     }
 

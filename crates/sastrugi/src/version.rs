@@ -13,7 +13,9 @@ pub const PLUGIN_PROTOCOL: u32 = version::RPC_CHAIN_VM_PROTOCOL;
 
 /// The line that `--version` prints.
 pub fn line() -> String {
-    format!("{CLIENT_VERSION} [database={DATABASE_VERSION}, rpcchainvm={PLUGIN_PROTOCOL}, {VERSION}]")
+    format!(
+        "{CLIENT_VERSION} [database={DATABASE_VERSION}, rpcchainvm={PLUGIN_PROTOCOL}, {VERSION}]"
+    )
 }
 
 /// What `--version-json` prints; tools read `rpcchainvm`.

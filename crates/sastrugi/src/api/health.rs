@@ -107,9 +107,7 @@ fn all(node: &Shared) -> Vec<Checked> {
     };
     check("bootstrapped", APPLICATION.into(), true, &|| bootstrapped(node));
     check("network", APPLICATION.into(), false, &|| network(node));
-    check("router", APPLICATION.into(), false, &|| {
-        node.router().lock().health(node.clock().now())
-    });
+    check("router", APPLICATION.into(), false, &|| node.router().lock().health(node.clock().now()));
     check("database", APPLICATION.into(), false, &|| database(node));
     if node.is_stopping() {
         check("shuttingDown", APPLICATION.into(), false, &|| Health {

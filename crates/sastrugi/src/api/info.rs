@@ -93,7 +93,8 @@ fn is_bootstrapped(node: &Shared, name: &str) -> Result<Value, String> {
 }
 
 fn vms(node: &Shared) -> BTreeMap<String, Vec<String>> {
-    let named = |chain: &crate::node::ChainEntry| (chain.vm_id.to_string(), vec![chain.vm_name.clone()]);
+    let named =
+        |chain: &crate::node::ChainEntry| (chain.vm_id.to_string(), vec![chain.vm_name.clone()]);
     node.chains().iter().map(named).collect()
 }
 

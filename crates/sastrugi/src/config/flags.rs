@@ -247,7 +247,7 @@ pub struct Values {
 }
 
 /// Adds the flags to a command.
-pub(crate) fn arguments(command: Command) -> Command {
+pub fn arguments(command: Command) -> Command {
     command.args(FLAGS.iter().map(argument))
 }
 
@@ -275,7 +275,7 @@ fn argument(flag: &'static Flag) -> Arg {
 impl Values {
     /// Gathers the values from a parsed command line, the environment that clap looked at, and the
     /// configuration file.
-    pub(crate) fn gather(matches: &ArgMatches) -> Result<Self, StartError> {
+    pub fn gather(matches: &ArgMatches) -> Result<Self, StartError> {
         let mut values = Self { values: BTreeMap::new(), given: BTreeMap::new() };
         for flag in FLAGS {
             let value = matches.get_one::<String>(flag.name).filter(|value| {
@@ -386,7 +386,7 @@ fn find(name: &str) -> Result<&'static Flag, StartError> {
 }
 
 /// The message for a flag that does not exist.
-pub(crate) fn unknown(name: &str) -> String {
+pub fn unknown(name: &str) -> String {
     if let Some((_, replacement)) = RETIRED.iter().find(|(retired, _)| *retired == name) {
         return format!("--{name} is gone; it was replaced by {replacement}");
     }

@@ -1,7 +1,7 @@
 //! What a node is told: flags, checked and in their types.
 
 mod duration;
-pub(crate) mod flags;
+mod flags;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,7 +12,7 @@ use std::{
 use sastrugi_consensus::snowball::Parameters;
 use sastrugi_types::{Id, NodeId};
 
-pub use flags::Values;
+pub use flags::{Values, arguments, unknown};
 
 use crate::{
     error::StartError,

@@ -1,11 +1,6 @@
 //! From a chain's description to a chain at work.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sastrugi_consensus::snowball::Parameters;
@@ -14,7 +9,9 @@ use sastrugi_engine::{
         Chain, ChainConfig, ChainParts, ChangeNotifier, Commit, Fact, Gears, Inbox, InboxLimits,
         Output, connected_fraction_min,
     },
-    common::{AppSender, Fatal, Handled, PreemptionSignal, Sender, StateSyncing, tracker::Peers},
+    common::{
+        AppSender, Fatal, Halter, Handled, PreemptionSignal, Sender, StateSyncing, tracker::Peers,
+    },
     getter::GetterConfig,
     router::{AdmitAll, Network, Port, Route, SharedRouter},
     snowman::{Config, Snowman},
@@ -109,7 +106,7 @@ pub(super) fn fill_validators(
 ) -> Result<(), StartError> {
     let listed = subnet.validators_at(description.p_chain.current_height);
     let add = |node_id, weight, public_key| {
-        let validator = Validator { node: node_id, public_key, tx_id: Id::EMPTY, weight };
+        let validator = Validator { node: node_id, public_key, tx: Id::EMPTY, weight };
         validators
             .add_staker(subnet.id, validator)
             .map_err(|error| StartError::Config(format!("subnet {}: {error}", subnet.id)))
@@ -147,7 +144,7 @@ impl Builder<'_> {
         parameters.verify().map_err(|error| fault(error.to_string()))?;
         let inner = make_vm(chain)?;
         let vm = Arc::new(ChangeNotifier::new(inner.clone()));
-        let inbox = Arc::new(Inbox::new(InboxLimits::default()));
+        let inbox = Arc::new(Inbox::new(InboxLimits::default(), Halter::default()));
         let port = Arc::new(Port::new(
             chain.id,
             subnet.id,
@@ -202,8 +199,7 @@ impl Builder<'_> {
         let route = Route { subnet: subnet.id, inbox, admission: Arc::new(AdmitAll) };
         self.router.lock().add_chain(chain.id, route);
         let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
-        let thread =
-            ChainThread::spawn(machine, &chain.name, app_threads, self.clock.clone())?;
+        let thread = ChainThread::spawn(machine, &chain.name, app_threads, self.clock.clone())?;
         let entry = ChainEntry {
             id: chain.id,
             name: chain.name.clone(),

@@ -36,14 +36,14 @@ use sastrugi_engine::{
     validators::Validators,
 };
 use sastrugi_types::{
-    NodeId,
+    Id, NodeId,
     version::{Application, CLIENT_NAME, CURRENT},
 };
 use sastrugi_vm::{Clock, Random as _, db::Database as _};
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
-pub(crate) use chains::ChainEntry;
 pub use chain_thread::{ChainThread, ChainView, Picture};
+pub(crate) use chains::ChainEntry;
 pub use chains::{BlockObserver, NoObserver};
 pub use process_context::ProcessContext;
 pub use validator_state::DescribedValidators;
@@ -174,9 +174,6 @@ impl Node {
             chains::fill_validators(&validators, &description, subnet, node, &parameters)?;
         }
         let (http, http_address) = bind(runtime, "HTTP API", config.http_address, "http-port")?;
-        let (staking, staking_address) =
-            bind(runtime, "peers", config.staking_address, "staking-port")?;
-        let database = DiskDatabase::open(&config.db_dir)?;
         let router = router(&config, &identity, &subnets, &*clock)?;
         let network = Arc::new(NodeNetwork::start(network::Parts {
             config: &config,
@@ -186,9 +183,10 @@ impl Node {
             subnets: &subnets,
             router: &router,
             clock: clock.clone(),
-            listener: staking,
             runtime,
         })?);
+        let staking_address = network.address();
+        let database = DiskDatabase::open(&config.db_dir)?;
         let builder = chains::Builder {
             config: &config,
             description: &description,
@@ -203,7 +201,7 @@ impl Node {
         let (entries, chain_threads) = build_chains(&builder, &subnets)?;
         let shortest = config.values.duration("network-minimum-timeout");
         let router_thread = RouterThread::spawn(router.clone(), clock.clone(), shortest)?;
-        network.dial(&config, &description, identity.node_id())?;
+        network.dial(&config, &description)?;
         let public_ip = config.public_ip.unwrap_or_else(|| staking_address.ip());
         let shared = Arc::new(Shared {
             description,
@@ -229,7 +227,8 @@ impl Node {
                 tracing::error!(%error, "FATAL the HTTP server ended");
             }
         });
-        runtime.spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
+        runtime
+            .spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
         let process_file =
             ProcessFile::write(&config.process_context_file, http_address, staking_address)?;
         tracing::info!(node = %shared.node_id(), %http_address, %staking_address, "node started");
@@ -297,8 +296,9 @@ impl Node {
         }
         self.router_thread.stop();
         self.shared.network.close();
-        // The receiver is gone only when the server ended already.
-        drop(self.api_stop.send(()));
+        if self.api_stop.send(()).is_err() {
+            tracing::warn!("the HTTP server had ended before");
+        }
         let api_wait = self.config.values.duration("http-shutdown-timeout");
         let api_task = self.api_task;
         let ended = async move { tokio::time::timeout(api_wait, api_task).await.is_ok() };
@@ -348,7 +348,7 @@ fn tracked<'a>(
     let Some(wanted) = &config.track_subnets else {
         return Ok(description.subnets.iter().collect());
     };
-    let find = |id| {
+    let find = |id: &Id| {
         description.subnets.iter().find(|subnet| subnet.id == *id).ok_or_else(|| {
             StartError::Config(format!(
                 "--track-subnets: {} describes no subnet {id}",
@@ -447,4 +447,3 @@ async fn watch_health(node: Arc<Shared>, period: Duration) {
         was_healthy = is_healthy;
     }
 }
-

@@ -1,0 +1,416 @@
+//! A local network's directory: made, found again, and read by other commands.
+//!
+//! The layout is tmpnet's, so that its tools find their way, plus `sastrugi.json`, the network
+//! description that a `sastrugi node` is started with:
+//!
+//! ```text
+//! <network>/config.json            settings of the network
+//! <network>/network.env            export TMPNET_NETWORK_DIR=<network>
+//! <network>/sastrugi.json          the network description
+//! <network>/subnets/kv.json        the subnet and its chain
+//! <network>/NodeID-…/config.json   a node's own flags, its keys among them
+//! <network>/NodeID-…/flags.json    all flags of its process
+//! <network>/NodeID-…/process.json  while it runs
+//! ```
+//! Nodes count from 0, in the order of `peers` in `sastrugi.json`. Upstream:
+//! `tests/fixture/tmpnet`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sastrugi_kvvm::Genesis;
+use sastrugi_types::{Id, hash};
+use sastrugi_vm::Clock as _;
+use serde_json::{Value, json};
+
+use crate::{
+    config::expand,
+    description::{
+        Chain, NetworkDescription, Peer, Sampling, SnowParameters, Subnet, SubnetConfig,
+        SubnetKind, Validator, Validators,
+    },
+    environment::SystemClock,
+    error::{StartError, at},
+    identity::{NodeIdentity, make_folder, write_new},
+    node::ProcessContext,
+};
+
+/// The folder of the network that was made last.
+pub const DEFAULT_DIR: &str = "~/.sastrugi/networks/latest";
+/// The name of the description within a network's folder.
+pub const DESCRIPTION_FILE: &str = "sastrugi.json";
+/// The number of a local network, tmpnet's.
+const NETWORK_ID: u32 = 88888;
+/// The name of the subnet and of its chain.
+pub const CHAIN_NAME: &str = "kv";
+/// Every local validator weighs this much.
+const WEIGHT: u64 = 100;
+/// The first node's HTTP port unless another is asked for; its staking port is the next one, and
+/// each further node has the two after these.
+pub const HTTP_PORT: u16 = 9650;
+/// Mode of files that hold keys.
+const PRIVATE_MODE: u32 = 0o600;
+/// Most nodes of a local network.
+pub const NODES_MAX: usize = 100;
+
+/// What a new network is made with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Number of validators.
+    pub nodes: usize,
+    /// The first HTTP port, if it was asked for.
+    pub http_port: Option<u16>,
+    /// Consensus parameters that were asked for.
+    pub parameters: SnowParameters,
+}
+
+/// A network's folder.
+#[derive(Clone, Debug)]
+pub struct NetworkDir {
+    /// The folder.
+    pub path: PathBuf,
+    /// Its description.
+    pub description: NetworkDescription,
+}
+
+impl NetworkDir {
+    /// Opens a network that exists.
+    pub fn open(path: &Path) -> Result<Self, StartError> {
+        let file = path.join(DESCRIPTION_FILE);
+        if !file.exists() {
+            return Err(StartError::file(
+                path,
+                "there is no network; `sastrugi network` makes and runs one",
+            ));
+        }
+        let path = fs::canonicalize(path).map_err(at(path))?;
+        let description = NetworkDescription::read(&file)?;
+        Ok(Self { path, description })
+    }
+
+    /// Whether there is a network in this folder.
+    pub fn exists(path: &Path) -> bool {
+        path.join(DESCRIPTION_FILE).exists()
+    }
+
+    /// Makes a network. In the default place the folder is a new one, named by the time, and
+    /// `latest` leads to it.
+    ///
+    /// # Errors
+    /// Nothing is written when the ports that were asked for are taken.
+    pub fn create(place: &Path, plan: &Plan) -> Result<Self, StartError> {
+        let ports = ports(plan.http_port, plan.nodes)?;
+        let is_default = place == expand(DEFAULT_DIR)?;
+        let path = if is_default { new_default_folder(place)? } else { place.to_path_buf() };
+        make_folder(&path)?;
+        let path = fs::canonicalize(&path).map_err(at(&path))?;
+        let identities: Vec<NodeIdentity> =
+            (0..plan.nodes).map(|_| NodeIdentity::generate()).collect::<Result<_, _>>()?;
+        let description = describe(&identities, &ports, plan);
+        for (identity, (http, staking)) in identities.iter().zip(&ports) {
+            write_node(&path, identity, *http, *staking)?;
+        }
+        write_json(&path.join("config.json"), &network_config(&description))?;
+        write_json(&path.join("subnets").join("kv.json"), &subnet_file(&description))?;
+        let env = format!("export TMPNET_NETWORK_DIR={}\n", path.display());
+        write_new(&path.join("network.env"), env.as_bytes(), 0o640)?;
+        let network = Self { path, description };
+        // The description comes last: a folder without it is no network.
+        network.save()?;
+        if is_default {
+            point_at(place, &network.path)?;
+        }
+        Ok(network)
+    }
+
+    /// Writes the description.
+    pub fn save(&self) -> Result<(), StartError> {
+        write_json(&self.path.join(DESCRIPTION_FILE), &json!(self.description))
+    }
+
+    /// The folder of a node.
+    pub fn node_dir(&self, number: usize) -> Result<PathBuf, StartError> {
+        let count = self.description.peers.len();
+        let peer = self.description.peers.get(number).ok_or_else(|| {
+            StartError::Config(format!(
+                "there is no node {number}; this network has 0 to {}",
+                count.saturating_sub(1)
+            ))
+        })?;
+        Ok(self.path.join(peer.node_id.to_string()))
+    }
+
+    /// The flags of a node, as its process is given them.
+    pub fn flags(&self, number: usize) -> Result<BTreeMap<String, String>, StartError> {
+        let path = self.node_dir(number)?.join("flags.json");
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        serde_json::from_str(&text).map_err(|error| StartError::file(&path, error.to_string()))
+    }
+
+    /// How to reach a node, if it runs.
+    pub fn process(&self, number: usize) -> Result<Option<ProcessContext>, StartError> {
+        let path = self.node_dir(number)?.join("process.json");
+        Ok(ProcessContext::read(&path)?.filter(ProcessContext::is_alive))
+    }
+
+    /// Gives the nodes other ports where theirs are taken, or all of them the ones asked for.
+    pub fn move_ports(&mut self, asked: Option<u16>) -> Result<(), StartError> {
+        let count = self.description.peers.len();
+        let current =
+            (0..count).map(|number| self.ports_of(number)).collect::<Result<Vec<_>, _>>()?;
+        let wanted = match asked {
+            Some(first) => ports(Some(first), count)?,
+            None if current.iter().all(|(http, staking)| is_free(*http) && is_free(*staking)) => {
+                return Ok(());
+            }
+            None => ports(None, count)?,
+        };
+        for (number, (http, staking)) in wanted.iter().enumerate() {
+            let mut flags = self.flags(number)?;
+            flags.insert("http-port".into(), http.to_string());
+            flags.insert("staking-port".into(), staking.to_string());
+            write_json(&self.node_dir(number)?.join("flags.json"), &json!(flags))?;
+            self.description.peers[number].staking_address = loopback(*staking).to_string();
+        }
+        self.save()
+    }
+
+    fn ports_of(&self, number: usize) -> Result<(u16, u16), StartError> {
+        let flags = self.flags(number)?;
+        let port = |name: &str| flags.get(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok((port("http-port"), port("staking-port")))
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(loopback(port)).is_ok()
+}
+
+/// Pairs of free ports: from the one asked for, all of which must be free, or the next free pairs.
+fn ports(asked: Option<u16>, count: usize) -> Result<Vec<(u16, u16)>, StartError> {
+    let first = asked.unwrap_or(HTTP_PORT);
+    let mut pairs = Vec::with_capacity(count);
+    for http in (first..u16::MAX).step_by(2) {
+        if pairs.len() == count {
+            break;
+        }
+        match (asked, TcpListener::bind(loopback(http)), TcpListener::bind(loopback(http + 1))) {
+            (_, Ok(_), Ok(_)) => pairs.push((http, http + 1)),
+            (Some(_), http_bound, staking_bound) => {
+                let (port, error) = match (http_bound, staking_bound) {
+                    (Err(error), _) => (http, error),
+                    (_, Err(error)) => (http + 1, error),
+                    _ => continue,
+                };
+                let address = loopback(port).to_string();
+                return Err(StartError::Port { what: "node", address, error, flag: "http-port" });
+            }
+            (None, ..) => {}
+        }
+    }
+    if pairs.len() == count {
+        return Ok(pairs);
+    }
+    Err(StartError::Config(format!("no {count} pairs of free ports from {first} on")))
+}
+
+fn describe(identities: &[NodeIdentity], ports: &[(u16, u16)], plan: &Plan) -> NetworkDescription {
+    let validators: Vec<Validator> = identities
+        .iter()
+        .map(|identity| Validator {
+            node_id: identity.node_id(),
+            weight: WEIGHT,
+            public_key: Some(format!(
+                "0x{}",
+                const_hex::encode(identity.signer.public_key().to_compressed())
+            )),
+        })
+        .collect();
+    let genesis = Genesis::default().to_json();
+    // IDs that differ between networks, as those of a P-Chain would.
+    let mut seed = genesis.clone().into_bytes();
+    for identity in identities {
+        seed.extend_from_slice(&identity.node_id().0);
+    }
+    let subnet_id = Id(hash::sha256(&seed));
+    let chain_id = Id(hash::sha256(&subnet_id.0));
+    let peers = identities.iter().zip(ports).map(|(identity, (_, staking))| Peer {
+        node_id: identity.node_id(),
+        staking_address: loopback(*staking).to_string(),
+    });
+    let config =
+        SubnetConfig { consensus_parameters: Some(plan.parameters), ..SubnetConfig::default() };
+    NetworkDescription {
+        version: 1,
+        network_id: NETWORK_ID,
+        avax_asset_id: Id::EMPTY,
+        upgrades: upgrades(),
+        p_chain: crate::description::PChain::default(),
+        primary: crate::description::Primary {
+            validators: validators.clone(),
+            ..crate::description::Primary::default()
+        },
+        subnets: vec![Subnet {
+            id: subnet_id,
+            kind: SubnetKind::Permissioned,
+            sampling: Sampling::Listed,
+            sampling_weight: WEIGHT,
+            validators: Validators::Always(validators),
+            config,
+            chains: vec![Chain {
+                id: chain_id,
+                name: CHAIN_NAME.into(),
+                vm_id: sastrugi_kvvm::VM_ID,
+                fx_ids: Vec::new(),
+                genesis: const_hex::encode(genesis),
+                config: String::new(),
+                upgrade: String::new(),
+                beacons: Vec::new(),
+            }],
+        }],
+        aliases: BTreeMap::new(),
+        peers: peers.collect(),
+    }
+}
+
+/// The schedule of a default custom network: everything up to Granite is active.
+fn upgrades() -> BTreeMap<String, Value> {
+    const ACTIVE: &[&str] = &[
+        "apricotPhase1Time",
+        "apricotPhase2Time",
+        "apricotPhase3Time",
+        "apricotPhase4Time",
+        "apricotPhase5Time",
+        "apricotPhasePre6Time",
+        "apricotPhase6Time",
+        "apricotPhasePost6Time",
+        "banffTime",
+        "cortinaTime",
+        "durangoTime",
+        "etnaTime",
+        "fortunaTime",
+        "graniteTime",
+    ];
+    let mut upgrades: BTreeMap<String, Value> =
+        ACTIVE.iter().map(|name| ((*name).to_owned(), json!("2020-12-05T05:00:00Z"))).collect();
+    upgrades.insert("apricotPhase4MinPChainHeight".into(), json!(0));
+    upgrades.insert("cortinaXChainStopVertexID".into(), json!(Id::EMPTY));
+    upgrades.insert("graniteEpochDuration".into(), json!(30_000_000_000_u64));
+    upgrades.insert("heliconTime".into(), json!("9999-12-01T00:00:00Z"));
+    upgrades
+}
+
+fn write_node(
+    network: &Path,
+    identity: &NodeIdentity,
+    http: u16,
+    staking: u16,
+) -> Result<(), StartError> {
+    let folder = network.join(identity.node_id().to_string());
+    let own = BTreeMap::from([
+        ("staking-tls-cert-file-content", STANDARD.encode(identity.staking.certificate_pem())),
+        ("staking-tls-key-file-content", STANDARD.encode(identity.staking.private_key_pem())),
+        ("staking-signer-key-file-content", STANDARD.encode(identity.signer.to_bytes())),
+    ]);
+    let config = json!({ "isEphemeral": false, "flags": own, "runtimeConfig": {} });
+    let mut flags: BTreeMap<&str, String> = own;
+    let description = network.join(DESCRIPTION_FILE);
+    flags.insert("data-dir", folder.display().to_string());
+    flags.insert("network-file", description.display().to_string());
+    flags.insert("network-id", NETWORK_ID.to_string());
+    flags.insert("http-host", Ipv4Addr::LOCALHOST.to_string());
+    flags.insert("http-port", http.to_string());
+    flags.insert("staking-host", Ipv4Addr::LOCALHOST.to_string());
+    flags.insert("staking-port", staking.to_string());
+    flags.insert("public-ip", Ipv4Addr::LOCALHOST.to_string());
+    flags.insert("network-max-reconnect-delay", "1s".into());
+    let text = |value: &Value| format!("{value:#}\n");
+    write_new(&folder.join("config.json"), text(&config).as_bytes(), PRIVATE_MODE)?;
+    write_new(&folder.join("flags.json"), text(&json!(flags)).as_bytes(), PRIVATE_MODE)
+}
+
+fn network_config(description: &NetworkDescription) -> Value {
+    json!({
+        "uuid": description.subnets[0].id.to_string(),
+        "owner": "sastrugi",
+        "networkID": description.network_id,
+        "primarySubnetConfig": {},
+        "primaryChainConfigs": {},
+        "defaultFlags": {},
+        "defaultRuntimeConfig": { "process": {} },
+        "preFundedKeys": [],
+    })
+}
+
+fn subnet_file(description: &NetworkDescription) -> Value {
+    let subnet = &description.subnets[0];
+    let validators = subnet.validators_at(0);
+    let chains = subnet.chains.iter().map(|chain| {
+        let genesis = const_hex::decode(&chain.genesis).unwrap_or_default();
+        json!({
+            "VMID": chain.vm_id,
+            "Config": chain.config,
+            "Genesis": STANDARD.encode(genesis),
+            "VersionArgs": [],
+            "ChainID": chain.id,
+        })
+    });
+    json!({
+        "Name": CHAIN_NAME,
+        "Config": subnet.config,
+        "SubnetID": subnet.id,
+        "ValidatorIDs": validators.iter().map(|validator| validator.node_id).collect::<Vec<_>>(),
+        "Chains": chains.collect::<Vec<_>>(),
+    })
+}
+
+/// Replaces a file as a whole.
+fn write_json(path: &Path, value: &Value) -> Result<(), StartError> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let beside = path.with_extension("json.new");
+    // What an interrupted write left behind.
+    drop(fs::remove_file(&beside));
+    write_new(&beside, format!("{value:#}\n").as_bytes(), PRIVATE_MODE)?;
+    fs::rename(&beside, path).map_err(at(path))
+}
+
+/// The folder of a new network beside `latest`, named by the time.
+fn new_default_folder(latest: &Path) -> Result<PathBuf, StartError> {
+    let root = latest.parent().ok_or_else(|| StartError::file(latest, "has no folder above"))?;
+    make_folder(root)?;
+    let now = jiff::Timestamp::from_nanosecond(i128::from(SystemClock::start().wall().0))
+        .unwrap_or_default();
+    let name: String = now
+        .to_string()
+        .chars()
+        .filter_map(|letter| match letter {
+            'T' => Some('-'),
+            '-' | ':' | 'Z' => None,
+            other => Some(other),
+        })
+        .collect();
+    Ok(root.join(name))
+}
+
+/// Makes the link `latest` lead to a network.
+fn point_at(latest: &Path, network: &Path) -> Result<(), StartError> {
+    let is_link = fs::symlink_metadata(latest).is_ok_and(|data| data.is_symlink());
+    if is_link {
+        fs::remove_file(latest).map_err(at(latest))?;
+    } else if latest.exists() {
+        return Err(StartError::file(latest, "is not a link; move it away"));
+    }
+    symlink(network, latest).map_err(at(latest))
+}

@@ -63,7 +63,7 @@ pub const FAMILIES: &[Family] = &[
     trace("convergence-snowball", Column::Replayed),
     trace("convergence-snowman", Column::Replayed),
     trace("engine", Column::Replayed),
-    trace("getter", Column::ComesWith("state sync")),
+    trace("getter", Column::Replayed),
     trace("interval", Column::ComesWith("bootstrapping")),
     trace("iptracker", Column::ComesWith("peer discovery")),
     trace("messagequeue", Column::ComesWith("fair queues")),

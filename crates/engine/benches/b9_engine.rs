@@ -18,7 +18,8 @@ use sastrugi_engine::{
     validators::{SubnetSampler, Validator, Validators},
 };
 use sastrugi_types::{
-    Id, NodeId, RequestId, message::Chits,
+    Id, NodeId, RequestId,
+    message::Chits,
     sampler::{Mt19937, Uniform},
 };
 use sastrugi_vm::Block;
@@ -98,8 +99,7 @@ impl Run {
         let Some(request) = self.outstanding.lock().pop_front() else { return Ok(false) };
         let (accepted, accepted_height) = self.gear.consensus().last_accepted();
         let tip = self.tip;
-        let chits =
-            Chits { preferred: tip, preferred_at_height: tip, accepted, accepted_height };
+        let chits = Chits { preferred: tip, preferred_at_height: tip, accepted, accepted_height };
         for node in &self.nodes {
             self.inbound += 1;
             self.gear.chits(&mut self.around.cx(), *node, request, chits)?;

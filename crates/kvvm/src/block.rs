@@ -3,6 +3,8 @@
 //! The bytes are fixed in `docs/kvvm.md`. Reading them is pure; what makes a block valid after its
 //! parent is in the module `chain`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sastrugi_types::{Id, WallTime, hash::sha256};
 
@@ -26,40 +28,36 @@ const HEADER_BYTES: usize = 2 + 32 + 8 + 8 + 32 + 4;
 const LENGTH_BYTES: usize = 4;
 const NANOS_PER_MS: i64 = 1_000_000;
 
-/// A block whose form is right.
+/// A block whose form is right. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     id: Id,
+    header: Header,
+    transactions: Arc<[Transaction]>,
     bytes: Bytes,
-    content: Content,
 }
 
-/// What a block says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Content {
+/// What a block says besides its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
     pub(crate) parent: Id,
     pub(crate) height: u64,
     pub(crate) timestamp_ms: u64,
     pub(crate) root: Root,
-    pub(crate) transactions: Vec<Transaction>,
 }
 
 impl Block {
     /// Writes a block.
-    pub(crate) fn new(content: Content) -> Self {
-        let bytes = content.encode();
-        Self { id: Id(sha256(&bytes)), bytes, content }
+    pub(crate) fn new(header: Header, transactions: Vec<Transaction>) -> Self {
+        let bytes = encode(&header, &transactions);
+        Self { id: Id(sha256(&bytes)), header, transactions: transactions.into(), bytes }
     }
 
     /// Reads a block: all of the bytes, in the one form they can have.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         check_size("block", bytes.len(), HEADER_BYTES, BLOCK_BYTES_MAX)?;
         let mut reader = Reader::new(bytes.clone())?;
-        let parent = reader.id()?;
-        let height = reader.u64()?;
-        let timestamp_ms = reader.u64()?;
-        check_range("timestamp", timestamp_ms, 0, TIMESTAMP_MS_MAX)?;
-        let root = Root(reader.array()?);
+        let header = Header::decode(&mut reader)?;
         let count = reader.u32()? as usize;
         check_size("transactions", count, 0, BLOCK_TRANSACTIONS_MAX)?;
         let transactions: Result<_, _> = (0..count)
@@ -69,9 +67,9 @@ impl Block {
                 Transaction::decode(reader.bytes(length)?)
             })
             .collect();
-        let content = Content { parent, height, timestamp_ms, root, transactions: transactions? };
+        let transactions = transactions?;
         reader.finish()?;
-        Ok(Self { id: Id(sha256(&bytes)), bytes, content })
+        Ok(Self { id: Id(sha256(&bytes)), header, transactions, bytes })
     }
 
     /// The SHA-256 of the bytes.
@@ -81,27 +79,27 @@ impl Block {
 
     /// The block it extends; 32 zero bytes for genesis.
     pub const fn parent(&self) -> Id {
-        self.content.parent
+        self.header.parent
     }
 
     /// One more than the parent's.
     pub const fn height(&self) -> u64 {
-        self.content.height
+        self.header.height
     }
 
     /// Milliseconds since the Unix epoch.
     pub const fn timestamp_ms(&self) -> u64 {
-        self.content.timestamp_ms
+        self.header.timestamp_ms
     }
 
     /// The root of the state after the block.
     pub const fn root(&self) -> Root {
-        self.content.root
+        self.header.root
     }
 
     /// The transactions in the order of their execution.
     pub fn transactions(&self) -> &[Transaction] {
-        &self.content.transactions
+        &self.transactions
     }
 
     /// The bytes.
@@ -109,33 +107,53 @@ impl Block {
         &self.bytes
     }
 
+    pub(crate) const fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// The block as the engine handles it.
     pub(crate) fn to_vm(&self) -> sastrugi_vm::Block {
-        sastrugi_vm::Block {
-            id: self.id,
-            parent: self.parent(),
-            height: self.height(),
-            timestamp: WallTime(self.timestamp_ms() as i64 * NANOS_PER_MS),
-            bytes: self.bytes.clone(),
-        }
+        self.header.to_vm(self.id, self.bytes.clone())
     }
 }
 
-impl Content {
-    fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(HEADER_BYTES);
-        out.extend(CODEC_VERSION.to_be_bytes());
-        out.extend(self.parent.0);
-        out.extend(self.height.to_be_bytes());
-        out.extend(self.timestamp_ms.to_be_bytes());
-        out.extend(self.root.0);
-        out.extend((self.transactions.len() as u32).to_be_bytes());
-        for transaction in &self.transactions {
-            out.extend((transaction.bytes().len() as u32).to_be_bytes());
-            out.extend(transaction.bytes());
-        }
-        out.into()
+impl Header {
+    /// The header of a block that was read before, without reading the rest.
+    pub(crate) fn of(block_bytes: Bytes) -> Result<Self, DecodeError> {
+        Self::decode(&mut Reader::new(block_bytes)?)
     }
+
+    /// The block as the engine handles it.
+    pub(crate) fn to_vm(self, id: Id, bytes: Bytes) -> sastrugi_vm::Block {
+        sastrugi_vm::Block {
+            id,
+            parent: self.parent,
+            height: self.height,
+            timestamp: WallTime(self.timestamp_ms as i64 * NANOS_PER_MS),
+            bytes,
+        }
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (parent, height, timestamp_ms) = (reader.id()?, reader.u64()?, reader.u64()?);
+        check_range("timestamp", timestamp_ms, 0, TIMESTAMP_MS_MAX)?;
+        Ok(Self { parent, height, timestamp_ms, root: Root(reader.array()?) })
+    }
+}
+
+fn encode(header: &Header, transactions: &[Transaction]) -> Bytes {
+    let mut out = Vec::with_capacity(HEADER_BYTES);
+    out.extend(CODEC_VERSION.to_be_bytes());
+    out.extend(header.parent.0);
+    out.extend(header.height.to_be_bytes());
+    out.extend(header.timestamp_ms.to_be_bytes());
+    out.extend(header.root.0);
+    out.extend((transactions.len() as u32).to_be_bytes());
+    for transaction in transactions {
+        out.extend((transaction.bytes().len() as u32).to_be_bytes());
+        out.extend(transaction.bytes());
+    }
+    out.into()
 }
 
 /// How much room a new block has left.

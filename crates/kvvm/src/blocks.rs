@@ -5,13 +5,13 @@
 //! | `b` ID | the bytes of the block |
 //! | `h` height | the ID of the block |
 //! | `t` ID | the height at which the transaction was accepted |
-//! | `l` | the ID of the last accepted block |
+//! | `l` | the ID and the height of the last accepted block |
 
 use bytes::Bytes;
 use sastrugi_types::Id;
 use sastrugi_vm::db::{Batch, Database, DbError};
 
-use crate::block::Block;
+use crate::block::{Block, Header};
 
 const BLOCK_TAG: u8 = b'b';
 const HEIGHT_TAG: u8 = b'h';
@@ -27,7 +27,7 @@ pub(crate) fn store(batch: &mut Batch, block: &Block) {
     for transaction in block.transactions() {
         batch.put(record(TRANSACTION_TAG, &transaction.id().0), height.clone());
     }
-    batch.put(LAST_KEY, id);
+    batch.put(LAST_KEY, [id, height].concat());
 }
 
 /// An accepted block.
@@ -39,7 +39,11 @@ pub(crate) fn block(db: &dyn Database, id: Id) -> Result<Option<Block>, DbError>
 
 /// The ID of the accepted block at a height.
 pub(crate) fn id_at(db: &dyn Database, height: u64) -> Result<Option<Id>, DbError> {
-    read_id(db, &record(HEIGHT_TAG, &height.to_be_bytes()))
+    let Some(bytes) = db.get(&record(HEIGHT_TAG, &height.to_be_bytes()))? else {
+        return Ok(None);
+    };
+    let id = Id::try_from(&bytes[..]);
+    id.map(Some).map_err(|error| DbError::Corrupt(format!("block at height {height}: {error}")))
 }
 
 /// The height at which a transaction was accepted.
@@ -49,17 +53,29 @@ pub(crate) fn transaction_height(db: &dyn Database, id: Id) -> Result<Option<u64
     height.map(Some).map_err(|_| DbError::Corrupt(format!("height of transaction {id}")))
 }
 
-/// The last accepted block, `None` before genesis is stored.
-pub(crate) fn last(db: &dyn Database) -> Result<Option<Block>, DbError> {
-    let Some(id) = read_id(db, LAST_KEY)? else { return Ok(None) };
-    let last = block(db, id)?;
-    last.map(Some).ok_or_else(|| DbError::Corrupt("the last accepted block is missing".to_owned()))
+/// An accepted block as the engine handles it.
+pub(crate) fn vm_block(db: &dyn Database, id: Id) -> Result<Option<sastrugi_vm::Block>, DbError> {
+    let Some(bytes) = db.get(&record(BLOCK_TAG, &id.0))? else { return Ok(None) };
+    Ok(Some(read_header(id, bytes.clone())?.to_vm(id, bytes)))
 }
 
-fn read_id(db: &dyn Database, key: &[u8]) -> Result<Option<Id>, DbError> {
-    let Some(bytes) = db.get(key)? else { return Ok(None) };
-    let id = Id::try_from(&bytes[..]);
-    id.map(Some).map_err(|error| DbError::Corrupt(format!("block ID: {error}")))
+/// The header of an accepted block.
+pub(crate) fn header(db: &dyn Database, id: Id) -> Result<Option<Header>, DbError> {
+    let bytes = db.get(&record(BLOCK_TAG, &id.0))?;
+    bytes.map(|bytes| read_header(id, bytes)).transpose()
+}
+
+/// The ID and the height of the last accepted block, `None` before genesis is stored.
+pub(crate) fn last(db: &dyn Database) -> Result<Option<(Id, u64)>, DbError> {
+    let Some(bytes) = db.get(LAST_KEY)? else { return Ok(None) };
+    let corrupt = || DbError::Corrupt("the last accepted block".to_owned());
+    let (id, height) = bytes.split_first_chunk().ok_or_else(corrupt)?;
+    let height = height.try_into().map_err(|_| corrupt())?;
+    Ok(Some((Id(*id), u64::from_be_bytes(height))))
+}
+
+fn read_header(id: Id, bytes: Bytes) -> Result<Header, DbError> {
+    Header::of(bytes).map_err(|error| DbError::Corrupt(format!("block {id}: {error}")))
 }
 
 fn record(tag: u8, key: &[u8]) -> Vec<u8> {

@@ -17,7 +17,7 @@ use sastrugi_types::Id;
 use sastrugi_vm::db::{Batch, Database, DbError, Durability};
 
 use crate::{
-    block::{Block, Content},
+    block::{Block, Header},
     blocks,
     genesis::Genesis,
     state::{Changes, Layer, Root, StateError, View, versions},
@@ -91,11 +91,12 @@ impl Chain {
     ) -> Result<Self, StateError> {
         let layer = Layer::genesis(&*db, genesis_changes)?;
         let first = genesis.block(layer.root());
-        let last_accepted = if let Some(last) = blocks::last(&*db)? {
+        let last_accepted = if let Some((id, _)) = blocks::last(&*db)? {
             if blocks::id_at(&*db, 0)? != Some(first.id()) {
                 return Err(StateError::Corrupt("the database has another genesis".to_owned()));
             }
-            last
+            let missing = || StateError::Corrupt("the last accepted block is missing".to_owned());
+            blocks::block(&*db, id)?.ok_or_else(missing)?
         } else {
             let mut batch = Batch::new();
             versions::store(&*db, &mut batch, &layer)?;
@@ -113,11 +114,16 @@ impl Chain {
     }
 
     /// A processing or accepted block.
-    pub(crate) fn block(&self, id: Id) -> Result<Option<Block>, DbError> {
+    pub(crate) fn block(&self, id: Id) -> Result<Option<sastrugi_vm::Block>, DbError> {
         match self.processing.get(&id) {
-            Some(processing) => Ok(Some(processing.block.clone())),
-            None => blocks::block(&*self.db, id),
+            Some(processing) => Ok(Some(processing.block.to_vm())),
+            None => blocks::vm_block(&*self.db, id),
         }
+    }
+
+    /// Whether the block was verified and is not decided.
+    pub(crate) fn is_processing(&self, id: Id) -> bool {
+        self.processing.contains_key(&id)
     }
 
     pub(crate) fn id_at(&self, height: u64) -> Result<Option<Id>, DbError> {
@@ -206,14 +212,13 @@ impl Chain {
         if transactions.is_empty() {
             return Ok(Built { block: None, refused });
         }
-        let block = Block::new(Content {
+        let header = Header {
             parent: preferred.id(),
             height: preferred.height() + 1,
             timestamp_ms: preferred.timestamp_ms().max(now_ms),
             root: view.apply(draft.changes)?.root(),
-            transactions,
-        });
-        Ok(Built { block: Some(block), refused })
+        };
+        Ok(Built { block: Some(Block::new(header, transactions)), refused })
     }
 
     /// Accepts a processing block whose parent is the last accepted one. Gives it; `None` if it is

@@ -38,47 +38,41 @@ fn verify(chain: &mut Chain, block: &Block) -> Result<(), BlockError> {
 }
 
 /// A valid block, changed.
-fn changed(chain: &Chain, change: impl FnOnce(&mut Content)) -> Block {
+fn changed(chain: &Chain, change: impl FnOnce(&mut Header, &mut Vec<Transaction>)) -> Block {
     let block = build(chain, vec![transaction(1, 0), transaction(2, 0)]);
-    let mut content = Content {
-        parent: block.parent(),
-        height: block.height(),
-        timestamp_ms: block.timestamp_ms(),
-        root: block.root(),
-        transactions: block.transactions().to_vec(),
-    };
-    change(&mut content);
-    Block::new(content)
+    let (mut header, mut transactions) = (*block.header(), block.transactions().to_vec());
+    change(&mut header, &mut transactions);
+    Block::new(header, transactions)
 }
 
 #[test]
 fn a_block_keeps_all_rules() {
     let mut chain = chain();
-    let block = changed(&chain, |_| {});
-    let mut check = |change: &dyn Fn(&mut Content)| {
+    let block = changed(&chain, |_, _| {});
+    let mut check = |change: &dyn Fn(&mut Header, &mut Vec<Transaction>)| {
         let block = changed(&chain, change);
         verify(&mut chain, &block).unwrap_err()
     };
     let parent = Id([9; 32]);
-    assert_eq!(check(&|block| block.parent = parent), BlockError::Parent(parent));
+    assert_eq!(check(&|header, _| header.parent = parent), BlockError::Parent(parent));
     for height in [0, 2, u64::MAX] {
         let error = BlockError::Height { height, expected: 1 };
-        assert_eq!(check(&|block| block.height = height), error);
+        assert_eq!(check(&|header, _| header.height = height), error);
     }
     assert!(matches!(
-        check(&|block| block.timestamp_ms = GENESIS_MS - 1),
+        check(&|header, _| header.timestamp_ms = GENESIS_MS - 1),
         BlockError::BeforeParent { .. }
     ));
     assert!(matches!(
-        check(&|block| block.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX + 1),
+        check(&|header, _| header.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX + 1),
         BlockError::Ahead { .. }
     ));
-    assert_eq!(check(&|block| block.transactions.clear()), BlockError::Empty);
-    assert!(matches!(check(&|block| block.root = Root([7; 32])), BlockError::Root { .. }));
-    assert!(matches!(check(&|block| block.transactions.truncate(1)), BlockError::Root { .. }));
+    assert_eq!(check(&|_, transactions| transactions.clear()), BlockError::Empty);
+    assert!(matches!(check(&|header, _| header.root = Root([7; 32])), BlockError::Root { .. }));
+    assert!(matches!(check(&|_, transactions| transactions.truncate(1)), BlockError::Root { .. }));
     assert_eq!(chain.processing_blocks(), 0, "nothing is left of invalid blocks");
 
-    let late = changed(&chain, |block| block.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX);
+    let late = changed(&chain, |header, _| header.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX);
     verify(&mut chain, &late).unwrap();
     verify(&mut chain, &block).unwrap();
 }
@@ -86,7 +80,7 @@ fn a_block_keeps_all_rules() {
 #[test]
 fn while_bootstrapping_time_does_not_matter() {
     let mut chain = chain();
-    let block = changed(&chain, |block| block.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX + 1);
+    let block = changed(&chain, |header, _| header.timestamp_ms = GENESIS_MS + AHEAD_MS_MAX + 1);
     chain.verify(block, None, |_| false).unwrap();
 }
 
@@ -98,20 +92,20 @@ fn a_transaction_takes_effect_once() {
         error: TransactionError::NonceUsed { nonce: 0, next: 1 },
     };
     let transaction = transaction(1, 0);
-    let twice = changed(&chain, |block| {
-        block.transactions = vec![transaction.clone(), transaction.clone()];
+    let twice = changed(&chain, |_, transactions| {
+        *transactions = vec![transaction.clone(), transaction.clone()];
     });
     assert_eq!(verify(&mut chain, &twice), Err(used(transaction.id())));
     let skipped = self::transaction(1, 1);
-    let gap = changed(&chain, |block| block.transactions = vec![skipped.clone()]);
+    let gap = changed(&chain, |_, transactions| *transactions = vec![skipped.clone()]);
     let error = TransactionError::NonceTooHigh { nonce: 1, next: 0 };
     assert_eq!(verify(&mut chain, &gap), Err(BlockError::Transaction { id: skipped.id(), error }));
 
     let block = build(&chain, vec![transaction.clone()]);
     verify(&mut chain, &block).unwrap();
-    let again = changed(&chain, |child| {
+    let again = changed(&chain, |child, transactions| {
         (child.parent, child.height) = (block.id(), 2);
-        child.transactions = vec![transaction.clone()];
+        *transactions = vec![transaction.clone()];
     });
     assert_eq!(verify(&mut chain, &again), Err(used(transaction.id())), "on a processing block");
     chain.accept(block.id()).unwrap().unwrap();
@@ -123,7 +117,7 @@ fn signatures_and_targets_are_checked() {
     let mut chain = chain();
     let other = Target { network_id: 9, ..TARGET };
     let foreign = Key::from_seed(&[1; 32]).sign(other, 0, vec![delete("k")]).unwrap();
-    let block = changed(&chain, |block| block.transactions = vec![foreign.clone()]);
+    let block = changed(&chain, |_, transactions| *transactions = vec![foreign.clone()]);
     let error = TransactionError::OtherChain;
     assert_eq!(
         verify(&mut chain, &block),
@@ -133,7 +127,7 @@ fn signatures_and_targets_are_checked() {
     let mut forged = transaction(1, 0).bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let forged = Transaction::decode(forged.into()).unwrap();
-    let block = changed(&chain, |block| block.transactions[0] = forged.clone());
+    let block = changed(&chain, |_, transactions| transactions[0] = forged.clone());
     let error = TransactionError::Signature;
     assert_eq!(verify(&mut chain, &block), Err(BlockError::Transaction { id: forged.id(), error }));
 }

@@ -11,7 +11,7 @@ use sastrugi_types::Id;
 use sastrugi_vm::db::{Database, DbError};
 
 use crate::{
-    block::Block,
+    block::{Block, Header},
     blocks,
     state::{Proof, StateError, View, index},
     transaction::Account,
@@ -46,16 +46,22 @@ impl From<DbError> for ReadError {
     }
 }
 
+/// Names a block and its state.
+pub(crate) struct Summary {
+    pub(crate) id: Id,
+    pub(crate) header: Header,
+}
+
 /// What a key holds in the state after a block.
 pub(crate) struct Found {
-    pub(crate) block: Block,
+    pub(crate) block: Summary,
     pub(crate) value: Option<Bytes>,
     pub(crate) proof: Option<Proof>,
 }
 
 /// The first entries of a range, in the state after a block.
 pub(crate) struct Page {
-    pub(crate) block: Block,
+    pub(crate) block: Summary,
     pub(crate) entries: Vec<(Bytes, Bytes)>,
     /// The key that follows the last entry, if there is one.
     pub(crate) next: Option<Bytes>,
@@ -66,19 +72,18 @@ impl Committed {
         Self(db)
     }
 
-    pub(crate) fn last(&self) -> Result<Block, ReadError> {
-        blocks::last(&*self.0)?.ok_or(ReadError::NotReady)
+    /// The last accepted block.
+    pub(crate) fn last(&self) -> Result<Summary, ReadError> {
+        let (id, _) = self.last_id()?;
+        self.summary(id)
     }
 
     pub(crate) fn block(&self, id: Id) -> Result<Option<Block>, ReadError> {
         Ok(blocks::block(&*self.0, id)?)
     }
 
-    pub(crate) fn block_at(&self, height: u64) -> Result<Option<Block>, ReadError> {
-        match blocks::id_at(&*self.0, height)? {
-            Some(id) => self.block(id),
-            None => Ok(None),
-        }
+    pub(crate) fn id_at(&self, height: u64) -> Result<Option<Id>, ReadError> {
+        Ok(blocks::id_at(&*self.0, height)?)
     }
 
     pub(crate) fn transaction_height(&self, id: Id) -> Result<Option<u64>, ReadError> {
@@ -103,15 +108,14 @@ impl Committed {
             let proof = with_proof.then(|| view.prove(account, key)).transpose()?;
             Ok((value, proof))
         };
-        let (block, (value, proof)) = match height {
+        let (id, (value, proof)) = match height {
             None => self.at_last(read)?,
             Some(height) => {
-                let block = self.block_at(height)?.ok_or(ReadError::Height(height))?;
-                let found = self.at(height, read)?;
-                (block, found)
+                let id = self.id_at(height)?.ok_or(ReadError::Height(height))?;
+                (id, self.at(height, read)?)
             }
         };
-        Ok(Found { block, value, proof })
+        Ok(Found { block: self.summary(id)?, value, proof })
     }
 
     /// The entries of an account from `start` on, at most `entries_max` of them, and no more than
@@ -124,9 +128,9 @@ impl Committed {
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
         for _ in 0..ATTEMPTS_MAX {
-            let block = self.last()?;
+            let (id, height) = self.last_id()?;
             let mut keys = index::keys(&*self.0, account, start, entries_max.saturating_add(1))?;
-            let view = View::stored(&*self.0, block.height());
+            let view = View::stored(&*self.0, height);
             let mut next = (keys.len() > entries_max).then(|| keys.pop()).flatten();
             let mut entries = Vec::with_capacity(keys.len());
             let mut size_bytes = 0;
@@ -139,11 +143,21 @@ impl Committed {
                 }
                 entries.push((key, value));
             }
-            if self.last()?.id() == block.id() {
-                return Ok(Page { block, entries, next });
+            if self.last_id()? == (id, height) {
+                return Ok(Page { block: self.summary(id)?, entries, next });
             }
         }
         Err(ReadError::Outrun)
+    }
+
+    fn last_id(&self) -> Result<(Id, u64), ReadError> {
+        blocks::last(&*self.0)?.ok_or(ReadError::NotReady)
+    }
+
+    fn summary(&self, id: Id) -> Result<Summary, ReadError> {
+        let header = blocks::header(&*self.0, id)?;
+        let missing = || StateError::Corrupt(format!("block {id} is missing"));
+        Ok(Summary { id, header: header.ok_or_else(missing)? })
     }
 
     fn at<T>(
@@ -161,11 +175,11 @@ impl Committed {
     fn at_last<T>(
         &self,
         read: impl Fn(&View<'_>) -> Result<T, ReadError>,
-    ) -> Result<(Block, T), ReadError> {
+    ) -> Result<(Id, T), ReadError> {
         for _ in 0..ATTEMPTS_MAX {
-            let block = self.last()?;
-            match self.at(block.height(), &read) {
-                Ok(result) => return Ok((block, result)),
+            let (id, height) = self.last_id()?;
+            match self.at(height, &read) {
+                Ok(result) => return Ok((id, result)),
                 Err(ReadError::State(StateError::Unavailable(_))) => {}
                 Err(error) => return Err(error),
             }

@@ -9,18 +9,17 @@
 //!
 //! All members are optional, unknown ones an error.
 
+use sastrugi_types::Id;
+use sastrugi_vm::VmError;
 use serde::{Deserialize, Serialize};
 
-use crate::block::{Block, Content};
 use crate::{
-    block::TIMESTAMP_MS_MAX,
+    block::{Block, Header, TIMESTAMP_MS_MAX},
     codec::check_size,
     json::{Decimal, Hex},
     state::{Changes, Root},
     transaction::{Account, KEY_BYTES_MAX, VALUE_BYTES_MAX},
 };
-use sastrugi_types::Id;
-use sastrugi_vm::VmError;
 
 /// The longest genesis, in bytes.
 pub const GENESIS_BYTES_MAX: usize = 4 << 20;
@@ -83,12 +82,7 @@ impl Genesis {
 
     /// The genesis block, given the root of the first state.
     pub(crate) fn block(&self, root: Root) -> Block {
-        Block::new(Content {
-            parent: Id::EMPTY,
-            height: 0,
-            timestamp_ms: self.timestamp_ms.0,
-            root,
-            transactions: Vec::new(),
-        })
+        let timestamp_ms = self.timestamp_ms.0;
+        Block::new(Header { parent: Id::EMPTY, height: 0, timestamp_ms, root }, Vec::new())
     }
 }

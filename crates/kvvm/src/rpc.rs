@@ -17,6 +17,7 @@ use crate::{
         RangeReply, TxId, TxJson, TxStatus,
     },
     block::Block,
+    committed::Summary,
     intake::Intake,
     json::{Decimal, Hex},
     mempool::PoolStatus,
@@ -108,12 +109,14 @@ impl Rpc {
     }
 
     fn block(&self, args: &GetBlockArgs) -> Result<BlockReply, Failure> {
-        let block = match (args.block_id, args.height) {
-            (Some(id), None) => self.0.committed.block(id),
-            (None, Some(Decimal(height))) => self.0.committed.block_at(height),
+        let committed = &self.0.committed;
+        let id = match (args.block_id, args.height) {
+            (Some(id), None) => Some(id),
+            (None, Some(Decimal(height))) => committed.id_at(height).map_err(text)?,
             _ => return Err("name the block by either blockID or height".to_owned()),
         };
-        let block = block.map_err(text)?.ok_or("no such accepted block")?;
+        let block = id.map(|id| committed.block(id)).transpose().map_err(text)?.flatten();
+        let block = block.ok_or("no such accepted block")?;
         let encoding = args.encoding;
         if encoding == Encoding::Json {
             return Ok(BlockReply::Json { block: BlockJson::from(&block), encoding });
@@ -128,13 +131,13 @@ impl Rpc {
     }
 }
 
-impl From<&Block> for BlockInfo {
-    fn from(block: &Block) -> Self {
+impl From<&Summary> for BlockInfo {
+    fn from(Summary { id, header }: &Summary) -> Self {
         Self {
-            block_id: block.id(),
-            height: Decimal(block.height()),
-            root: block.root(),
-            timestamp_ms: Decimal(block.timestamp_ms()),
+            block_id: *id,
+            height: Decimal(header.height),
+            root: header.root,
+            timestamp_ms: Decimal(header.timestamp_ms),
         }
     }
 }
@@ -142,7 +145,7 @@ impl From<&Block> for BlockInfo {
 impl From<&Block> for BlockJson {
     fn from(block: &Block) -> Self {
         Self {
-            block: block.into(),
+            block: BlockInfo::from(&Summary { id: block.id(), header: *block.header() }),
             parent_id: block.parent(),
             txs: block.transactions().iter().map(TxJson::from).collect(),
         }

@@ -150,8 +150,7 @@ impl ChainVm for Kvvm {
     }
 
     fn get_block(&self, id: Id) -> Result<Option<sastrugi_vm::Block>, VmError> {
-        let block = self.running()?.chain.lock().block(id)?;
-        Ok(block.map(|block| block.to_vm()))
+        Ok(self.running()?.chain.lock().block(id)?)
     }
 
     fn block_id_at_height(&self, height: u64) -> Result<Option<Id>, VmError> {
@@ -183,6 +182,9 @@ impl ChainVm for Kvvm {
         let running = self.running()?;
         let block = decode(block.bytes.clone())?;
         let mut chain = running.chain.lock();
+        if chain.is_processing(block.id()) {
+            return Ok(());
+        }
         let is_signed = |id| running.intake.mempool.lock().contains(id);
         chain.verify(block.clone(), running.now_ms(), is_signed).map_err(|error| match error {
             BlockError::State(error) => error.into(),

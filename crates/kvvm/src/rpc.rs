@@ -1,12 +1,13 @@
 //! The JSON-RPC service `kv` at `/rpc`. It sees committed state only.
 
-mod envelope;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sastrugi_types::formatting::Encoding;
-use sastrugi_vm::http::{HttpHandler, HttpRequest, HttpResponse};
+use sastrugi_vm::{
+    http::{HttpHandler, HttpRequest, HttpResponse},
+    json_rpc,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub(crate) struct Rpc(pub(crate) Arc<Intake>);
 
 impl HttpHandler for Rpc {
     fn serve(&self, request: HttpRequest) -> HttpResponse {
-        envelope::serve(&request, |method, params| self.call(method, params))
+        json_rpc::serve(&request, |method, params| self.call(method, params))
     }
 }
 

@@ -68,6 +68,7 @@ struct Network {
 
 /// Consensus parameters.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the flags are called so")]
 #[command(next_help_heading = "Consensus parameters of the network")]
 struct Snow {
     /// k: units of weight sampled per poll [default: 20]

@@ -5,7 +5,11 @@
 //! keys `0x` and 48 bytes, durations in nanoseconds, times RFC 3339. An unknown member is an
 //! error, because it is probably a misspelt one.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use sastrugi_consensus::snowball::Parameters;
 use sastrugi_crypto::bls;
@@ -273,14 +277,14 @@ impl NetworkDescription {
             ));
         }
         check_validators("primary.validators", &self.primary.validators)?;
-        let mut chains = BTreeMap::new();
+        let mut chains = BTreeSet::new();
         for (index, subnet) in self.subnets.iter().enumerate() {
             let place = format!("subnets[{index}]");
             subnet.check(&place)?;
             for (number, chain) in subnet.chains.iter().enumerate() {
                 let place = format!("{place}.chains[{number}]");
                 chain.genesis_bytes().map_err(|error| format!("{place}.genesis: {error}"))?;
-                if chains.insert(chain.id, ()).is_some() {
+                if !chains.insert(chain.id) {
                     return Err(format!("{place}.id: {} is listed twice", chain.id));
                 }
             }
@@ -345,7 +349,7 @@ impl Subnet {
 
     /// The subnet's consensus parameters: those it sets, the rest as given.
     pub fn parameters(&self, flags: &Parameters) -> Parameters {
-        let mut parameters = flags.clone();
+        let mut parameters = *flags;
         if let Some(own) = &self.config.consensus_parameters {
             own.apply(&mut parameters);
         }
@@ -395,7 +399,7 @@ impl Validator {
 
 fn check_validators(place: &str, validators: &[Validator]) -> Result<(), String> {
     let mut total = 0_u64;
-    let mut nodes = std::collections::BTreeSet::new();
+    let mut nodes = BTreeSet::new();
     for (index, validator) in validators.iter().enumerate() {
         let place = format!("{place}[{index}]");
         if validator.weight == 0 {

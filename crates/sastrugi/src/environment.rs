@@ -32,7 +32,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A ChaCha generator seeded by the operating system, shared between threads.
+/// A `ChaCha` generator seeded by the operating system, shared between threads.
 pub struct SystemRandom(Mutex<ChaCha20Rng>);
 
 impl SystemRandom {
@@ -60,7 +60,7 @@ impl fmt::Debug for SystemRandom {
     }
 }
 
-/// A ChaCha generator seeded by the operating system, for one owner.
+/// A `ChaCha` generator seeded by the operating system, for one owner.
 pub struct OwnRandom(ChaCha20Rng);
 
 impl OwnRandom {

@@ -50,7 +50,7 @@ impl SnowmanFigures {
             last_accepted: consensus.last_accepted().0,
             processing: consensus.num_processing(),
             open_polls: gear.polls().len(),
-            consensus: consensus.stats().clone(),
+            consensus: *consensus.stats(),
             polls: *gear.polls().stats(),
             gear: *gear.stats(),
             gauges: gear.gauges(),
@@ -429,7 +429,7 @@ impl Page {
             bucket.set_cumulative_count(cumulative);
             bucket
         });
-        histogram.set_bucket(buckets.collect::<Vec<_>>().into());
+        histogram.set_bucket(buckets.collect());
         histogram.set_sample_count(seen.all.count);
         histogram.set_sample_sum(seen.all.sum as f64);
         let mut metric = labelled(labels);
@@ -455,6 +455,6 @@ fn labelled(labels: Labels<'_>) -> Metric {
         pair
     });
     let mut metric = Metric::default();
-    metric.set_label(pairs.collect::<Vec<_>>().into());
+    metric.set_label(pairs.collect());
     metric
 }

@@ -187,7 +187,7 @@ fn chain(node: &Shared, rest: &str, mut request: HttpRequest) -> HttpResponse {
     {
         return plain(503, "API call rejected because chain is not done bootstrapping");
     }
-    request.path = extension[path.len()..].trim_start_matches('/').to_owned();
+    extension[path.len()..].trim_start_matches('/').clone_into(&mut request.path);
     match chain.handlers.get(path) {
         Some(handler) => handler.serve(request),
         None => not_found(),

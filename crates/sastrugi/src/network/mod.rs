@@ -35,7 +35,7 @@ const STATUS_PERIOD: Duration = Duration::from_millis(500);
 /// Between two looks while it starts.
 const START_PERIOD: Duration = Duration::from_millis(5);
 /// A start that takes longer is reported as unhealthy, and goes on.
-const HEALTHY_WAIT_MAX: Duration = Duration::from_secs(60);
+const HEALTHY_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What the command was asked for.
 #[derive(Clone, Debug)]

@@ -175,7 +175,7 @@ impl Node {
         }
         let (http, http_address) = bind(runtime, "HTTP API", config.http_address, "http-port")?;
         let router = router(&config, &identity, &subnets, &*clock)?;
-        let network = Arc::new(NodeNetwork::start(network::Parts {
+        let network = Arc::new(NodeNetwork::start(&network::Parts {
             config: &config,
             description: &description,
             identity: &identity,

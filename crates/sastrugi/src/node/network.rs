@@ -71,8 +71,8 @@ pub(crate) struct NodeNetwork {
 
 impl NodeNetwork {
     /// Listens; nobody is dialled yet.
-    pub(super) fn start(parts: Parts<'_>) -> Result<Self, StartError> {
-        let Parts { config, description, identity, .. } = &parts;
+    pub(super) fn start(parts: &Parts<'_>) -> Result<Self, StartError> {
+        let Parts { config, description, identity, .. } = parts;
         let members = Members::new(parts.description, parts.subnets, parts.validators)?;
         let inbox = RouterInbox {
             router: parts.router.clone(),
@@ -269,7 +269,7 @@ impl Membership for Members {
 
     fn registration(&self, node: NodeId) -> Option<Registration> {
         let (_, key) = self.primary.get(&node)?;
-        Some(Registration { tx: Id::EMPTY, key: key.clone() })
+        Some(Registration { tx: Id::EMPTY, key: *key })
     }
 }
 

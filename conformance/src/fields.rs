@@ -72,6 +72,7 @@ impl Fields {
     }
 
     /// Takes a nested object.
+    #[must_use]
     pub fn nested(&mut self, key: &str) -> Fields {
         let value = self.take(key);
         Fields::of(&format!("{}.{key}", self.name), value)

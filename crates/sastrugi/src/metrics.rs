@@ -299,7 +299,7 @@ fn poll_figures(page: &mut Page, polls: &poll::Stats, labels: Labels<'_>) {
 }
 
 fn gear_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
-    let SnowmanFigures { gear, gauges, getter, .. } = figures;
+    let SnowmanFigures { gear, gauges, .. } = figures;
     let name = snowman_name;
     for (series, help, value) in [
         (
@@ -357,6 +357,12 @@ fn gear_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
     ] {
         page.counter(&name(series), help, labels, value);
     }
+    issue_figures(page, figures, labels);
+}
+
+fn issue_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
+    let SnowmanFigures { gear, getter, .. } = figures;
+    let name = snowman_name;
     for (source, count) in IssueSource::ALL.iter().zip(gear.issued) {
         let labels = [labels, &[("source", source.label())]].concat();
         page.counter(&name("blks_issued"), "blocks issued", &labels, count);

@@ -3,15 +3,13 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sastrugi_consensus::snowball::Parameters;
+use sastrugi_consensus::snowball::{Parameters, ParametersError};
 use sastrugi_engine::{
     chain::{
         Chain, ChainConfig, ChainParts, ChangeNotifier, Commit, Fact, Gears, Inbox, InboxLimits,
         Output, connected_fraction_min,
     },
-    common::{
-        AppSender, Fatal, Halter, Handled, PreemptionSignal, Sender, StateSyncing, tracker::Peers,
-    },
+    common::{AppSender, Fatal, Halter, Handled, PreemptionSignal, StateSyncing, tracker::Peers},
     getter::GetterConfig,
     router::{AdmitAll, Network, Port, Route, SharedRouter},
     snowman::{Config, Snowman},
@@ -20,7 +18,7 @@ use sastrugi_engine::{
 use sastrugi_kvvm::Kvvm;
 use sastrugi_types::{Id, NodeId};
 use sastrugi_vm::{
-    Block, ChainContext, ChainVm, Clock, Events, VmInit,
+    Block, ChainContext, ChainVm, Clock, Events, Random as _, VmInit,
     db::{Database, Durability, PrefixDb, VersionedDb},
     http::HttpHandler,
     validators::ValidatorState,
@@ -141,10 +139,7 @@ impl Builder<'_> {
     ) -> Result<(ChainEntry, ChainThread), StartError> {
         let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
         let parameters = subnet.parameters(&self.config.parameters);
-        parameters.verify().map_err(|error| fault(error.to_string()))?;
         let inner = make_vm(chain)?;
-        let vm = Arc::new(ChangeNotifier::new(inner.clone()));
-        let inbox = Arc::new(Inbox::new(InboxLimits::default(), Halter::default()));
         let port = Arc::new(Port::new(
             chain.id,
             subnet.id,
@@ -157,31 +152,14 @@ impl Builder<'_> {
         self.initialize(&*inner, subnet, chain, &layer, &events, port.clone())?;
         let ledger = Ledger::new(layer, chain.id);
         ledger.check(&*inner).map_err(&fault)?;
-        let seed = sastrugi_vm::Random::next_u64(&SystemRandom::new());
-        let peers = Arc::new(Peers::new(seed));
-        self.validators.register_set_listener(subnet.id, peers.clone());
-        let snowman = Snowman::new(Config {
-            subnet: subnet.id,
-            node: self.identity.node_id(),
-            vm: vm.clone(),
-            clock: self.clock.clone(),
-            getter: GetterConfig::default(),
-            params: parameters,
-            validators: self.validators.clone(),
-            peers: peers.clone(),
-            state_syncing: StateSyncing::default(),
-            partial_sync: false,
-            hash_seed: seed,
-        })
-        .map_err(|error| fault(error.to_string()))?;
         let handlers = inner.create_handlers().map_err(|error| fault(error.to_string()))?;
-        let sampler = SubnetSampler::new(
-            self.validators.clone(),
-            subnet.id,
-            peers.clone(),
-            Box::new(OwnRandom::new()),
-        );
-        let sender: Arc<dyn Sender> = port;
+        let peers = Arc::new(Peers::new(SystemRandom::new().next_u64()));
+        self.validators.register_set_listener(subnet.id, peers.clone());
+        let vm = Arc::new(ChangeNotifier::new(inner.clone()));
+        let snowman = self
+            .snowman(subnet, parameters, vm.clone(), peers.clone())
+            .map_err(|error| fault(error.to_string()))?;
+        let inbox = Arc::new(Inbox::new(InboxLimits::default(), Halter::default()));
         let machine = Chain::new(ChainParts {
             id: chain.id,
             config: self.chain_config(&parameters),
@@ -189,8 +167,8 @@ impl Builder<'_> {
             events,
             gears: Gears::only(Box::new(snowman)),
             inbox: inbox.clone(),
-            sender,
-            sampler: Box::new(sampler),
+            sender: port,
+            sampler: Box::new(self.sampler(subnet.id, peers.clone())),
             peers: peers.clone(),
             preemption: PreemptionSignal::default(),
             commit: Box::new(ledger),
@@ -213,6 +191,32 @@ impl Builder<'_> {
             handlers,
         };
         Ok((entry, thread))
+    }
+
+    fn snowman(
+        &self,
+        subnet: &Subnet,
+        params: Parameters,
+        vm: Arc<ChangeNotifier>,
+        peers: Arc<Peers>,
+    ) -> Result<Snowman, ParametersError> {
+        Snowman::new(Config {
+            subnet: subnet.id,
+            node: self.identity.node_id(),
+            vm,
+            clock: self.clock.clone(),
+            getter: GetterConfig::default(),
+            params,
+            validators: self.validators.clone(),
+            peers,
+            state_syncing: StateSyncing::default(),
+            partial_sync: false,
+            hash_seed: SystemRandom::new().next_u64(),
+        })
+    }
+
+    fn sampler(&self, subnet: Id, peers: Arc<Peers>) -> SubnetSampler {
+        SubnetSampler::new(self.validators.clone(), subnet, peers, Box::new(OwnRandom::new()))
     }
 
     fn aliases(&self, chain: Id) -> Vec<String> {

@@ -40,7 +40,7 @@ use sastrugi_types::{
     version::{Application, CLIENT_NAME, CURRENT},
 };
 use sastrugi_vm::{Clock, Random as _, db::Database as _};
-use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinHandle};
 
 pub use chain_thread::{ChainThread, ChainView, Picture};
 pub(crate) use chains::ChainEntry;
@@ -163,16 +163,8 @@ impl Node {
         check_network_id(&config, &description)?;
         let identity = config.keys.load()?;
         let clock = Arc::new(SystemClock::start());
-        let validators = Arc::new(Validators::new(SystemRandom::new().next_u64()));
         let subnets = tracked(&config, &description)?;
-        for subnet in &subnets {
-            let parameters = subnet.parameters(&config.parameters);
-            parameters.verify().map_err(|error| {
-                StartError::Config(format!("subnet {}: consensusParameters: {error}", subnet.id))
-            })?;
-            let node = identity.node_id();
-            chains::fill_validators(&validators, &description, subnet, node, &parameters)?;
-        }
+        let validators = validators(&config, &description, &subnets, identity.node_id())?;
         let (http, http_address) = bind(runtime, "HTTP API", config.http_address, "http-port")?;
         let router = router(&config, &identity, &subnets, &*clock)?;
         let network = Arc::new(NodeNetwork::start(&network::Parts {
@@ -185,7 +177,6 @@ impl Node {
             clock: clock.clone(),
             runtime,
         })?);
-        let staking_address = network.address();
         let database = DiskDatabase::open(&config.db_dir)?;
         let builder = chains::Builder {
             config: &config,
@@ -198,10 +189,11 @@ impl Node {
             clock: clock.clone(),
             observer,
         };
-        let (entries, chain_threads) = build_chains(&builder, &subnets)?;
+        let (chains, chain_threads) = build_chains(&builder, &subnets)?;
         let shortest = config.values.duration("network-minimum-timeout");
         let router_thread = RouterThread::spawn(router.clone(), clock.clone(), shortest)?;
         network.dial(&config, &description)?;
+        let staking_address = network.address();
         let public_ip = config.public_ip.unwrap_or_else(|| staking_address.ip());
         let shared = Arc::new(Shared {
             description,
@@ -210,25 +202,13 @@ impl Node {
             router,
             network,
             database,
-            chains: entries,
+            chains,
             public_address: SocketAddr::new(public_ip, staking_address.port()),
             peers_min: config.values.number("network-health-min-conn-peers"),
             checks: Checks::default(),
             is_stopping: AtomicBool::new(false),
         });
-        let (api_stop, stopped) = oneshot::channel();
-        let stop = async {
-            // An error means the sender is gone, and so is the node.
-            drop(stopped.await);
-        };
-        let serving = api::serve(http, api_config(&config), shared.clone(), stop);
-        let api_task = runtime.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "FATAL the HTTP server ended");
-            }
-        });
-        runtime
-            .spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
+        let (api_stop, api_task) = serve_api(&config, &shared, http, runtime);
         let process_file =
             ProcessFile::write(&config.process_context_file, http_address, staking_address)?;
         tracing::info!(node = %shared.node_id(), %http_address, %staking_address, "node started");
@@ -318,6 +298,48 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("node_id", &self.node_id()).finish_non_exhaustive()
     }
+}
+
+/// Serves the API and watches the node's health until the sender is used or dropped.
+fn serve_api(
+    config: &NodeConfig,
+    shared: &Arc<Shared>,
+    listener: TcpListener,
+    runtime: &Handle,
+) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let until = async {
+        if stopped.await.is_err() {
+            tracing::warn!("the node was dropped without being stopped");
+        }
+    };
+    let serving = api::serve(listener, api_config(config), shared.clone(), until);
+    let task = runtime.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "FATAL the HTTP server ended");
+        }
+    });
+    runtime.spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
+    (stop, task)
+}
+
+/// The validators of the tracked subnets. Parameters that cannot work, or that the validators'
+/// weights cannot serve, are errors.
+fn validators(
+    config: &NodeConfig,
+    description: &NetworkDescription,
+    subnets: &[&Subnet],
+    node: NodeId,
+) -> Result<Arc<Validators>, StartError> {
+    let validators = Validators::new(SystemRandom::new().next_u64());
+    for subnet in subnets {
+        let parameters = subnet.parameters(&config.parameters);
+        parameters.verify().map_err(|error| {
+            StartError::Config(format!("subnet {}: consensusParameters: {error}", subnet.id))
+        })?;
+        chains::fill_validators(&validators, description, subnet, node, &parameters)?;
+    }
+    Ok(Arc::new(validators))
 }
 
 fn check_network_id(

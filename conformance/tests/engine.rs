@@ -1,6 +1,12 @@
 //! Replays the traces of the consensus gear: real engine, consensus, polls, trackers and getter on a
 //! scripted VM, sampler and clock. Everything the gear does is compared in order, then its state.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a trace that is not as expected must fail the test"
+)]
+
 mod chain;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

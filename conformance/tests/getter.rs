@@ -1,5 +1,11 @@
 //! Replays the traces of the getter, on a scripted VM.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a trace that is not as expected must fail the test"
+)]
+
 mod chain;
 
 use std::time::Duration;

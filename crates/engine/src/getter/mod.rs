@@ -24,7 +24,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sastrugi_types::{Id, NodeId, RequestId};
-use sastrugi_vm::{Block, ChainVm, Clock, VmError};
+use sastrugi_vm::{Block, ChainVm, Clock, StateSyncableVm, VmError};
 
 use crate::common::{
     Cx, Fatal, GetAcceptedFrontierHandler, GetAcceptedHandler, GetAcceptedStateSummaryHandler,
@@ -130,7 +130,7 @@ impl GetStateSummaryFrontierHandler for Getter {
         from: NodeId,
         request: RequestId,
     ) -> Handled {
-        match self.vm.state_sync().map(|vm| vm.last_summary()) {
+        match self.vm.state_sync().map(StateSyncableVm::last_summary) {
             Some(Ok(Some(summary))) => {
                 cx.sender.send_state_summary_frontier(from, request, summary.bytes);
             }
@@ -149,9 +149,10 @@ impl GetAcceptedStateSummaryHandler for Getter {
         request: RequestId,
         heights: BTreeSet<u64>,
     ) -> Handled {
-        match self.summary_ids(&heights) {
-            Some(ids) => cx.sender.send_accepted_state_summary(from, request, ids),
-            None => tracing::debug!(%from, %request, "no state summaries"),
+        if let Some(ids) = self.summary_ids(&heights) {
+            cx.sender.send_accepted_state_summary(from, request, ids);
+        } else {
+            tracing::debug!(%from, %request, "no state summaries");
         }
         Ok(())
     }

@@ -60,13 +60,11 @@ impl Snowman {
         if self.can_issue_child_on(&id) {
             return self.settle(cx, id);
         }
-        match self.block(id) {
-            Some(block) => self.issue_from(cx, node, block, source),
-            None => {
-                self.request(cx, node, id, source);
-                Ok(())
-            }
+        if let Some(block) = self.block(id) {
+            return self.issue_from(cx, node, block, source);
         }
+        self.request(cx, node, id, source);
+        Ok(())
     }
 
     /// Issues the branch that ends with the block; asks `node` for the first missing ancestor.

@@ -175,7 +175,7 @@ impl Validators {
     pub fn register_listener(&self, listener: &Arc<dyn ManagerListener>) {
         let mut state = self.state.write();
         for set in state.sets.values_mut() {
-            set.register_manager_listener(listener.clone());
+            set.register_global_listener(listener.clone());
         }
         state.listeners.push(listener.clone());
     }

@@ -59,8 +59,8 @@ pub struct Set {
     indices: NodeMap<usize>,
     weights: WeightTree,
     total_weight: u128,
-    manager_listeners: Vec<Arc<dyn ManagerListener>>,
-    set_listeners: Vec<Arc<dyn SetListener>>,
+    global_listeners: Vec<Arc<dyn ManagerListener>>,
+    listeners: Vec<Arc<dyn SetListener>>,
 }
 
 impl fmt::Debug for Set {
@@ -76,7 +76,7 @@ impl Set {
     /// An empty set.
     pub(super) fn new(
         subnet: Id,
-        manager_listeners: Vec<Arc<dyn ManagerListener>>,
+        global_listeners: Vec<Arc<dyn ManagerListener>>,
         hasher: IdBuildHasher,
     ) -> Self {
         Self {
@@ -85,8 +85,8 @@ impl Set {
             indices: NodeMap::with_hasher(hasher),
             weights: WeightTree::default(),
             total_weight: 0,
-            manager_listeners,
-            set_listeners: Vec::new(),
+            global_listeners,
+            listeners: Vec::new(),
         }
     }
 
@@ -103,10 +103,10 @@ impl Set {
         self.weights.push(weight);
         self.total_weight += u128::from(weight);
         let key = validator.public_key.as_ref();
-        for listener in &self.manager_listeners {
+        for listener in &self.global_listeners {
             listener.added(self.subnet, node, key, tx, weight);
         }
-        for listener in &self.set_listeners {
+        for listener in &self.listeners {
             listener.added(node, key, tx, weight);
         }
         self.validators.push(validator);
@@ -146,10 +146,10 @@ impl Set {
         self.weights.change(index, old, new);
         self.total_weight = self.total_weight - u128::from(old) + u128::from(new);
         let node = self.validators[index].node;
-        for listener in &self.manager_listeners {
+        for listener in &self.global_listeners {
             listener.weight_changed(self.subnet, node, old, new);
         }
-        for listener in &self.set_listeners {
+        for listener in &self.listeners {
             listener.weight_changed(node, old, new);
         }
     }
@@ -163,20 +163,20 @@ impl Set {
             self.weights.change(index, weight, moved.weight);
         }
         self.total_weight -= u128::from(weight);
-        for listener in &self.manager_listeners {
+        for listener in &self.global_listeners {
             listener.removed(self.subnet, node, weight);
         }
-        for listener in &self.set_listeners {
+        for listener in &self.listeners {
             listener.removed(node, weight);
         }
     }
 
-    pub(super) fn register_manager_listener(&mut self, listener: Arc<dyn ManagerListener>) {
+    pub(super) fn register_global_listener(&mut self, listener: Arc<dyn ManagerListener>) {
         for validator in &self.validators {
             let Validator { node, public_key, tx, weight } = validator;
             listener.added(self.subnet, *node, public_key.as_ref(), *tx, *weight);
         }
-        self.manager_listeners.push(listener);
+        self.global_listeners.push(listener);
     }
 
     pub(super) fn register_listener(&mut self, listener: Arc<dyn SetListener>) {
@@ -184,12 +184,12 @@ impl Set {
             let Validator { node, public_key, tx, weight } = validator;
             listener.added(*node, public_key.as_ref(), *tx, *weight);
         }
-        self.set_listeners.push(listener);
+        self.listeners.push(listener);
     }
 
     /// Whether nobody needs this set any more.
     pub(super) fn is_unused(&self) -> bool {
-        self.validators.is_empty() && self.set_listeners.is_empty()
+        self.validators.is_empty() && self.listeners.is_empty()
     }
 
     /// A validator by node.

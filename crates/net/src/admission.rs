@@ -9,7 +9,10 @@
 //!
 //! Upstream: `network/throttling/inbound_msg_throttler.go`.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use sastrugi_types::Instant;
 use tokio::{
@@ -17,7 +20,12 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{bucket::Bucket, clock::Clock, config::InboundLimits};
+use crate::{
+    bucket::Bucket,
+    clock::Clock,
+    config::InboundLimits,
+    stats::{Sum, ThrottleStats},
+};
 
 /// What a message holds of its sender's part. Dropping it gives that back: to be done when the
 /// message was handled, or was dropped on the way.
@@ -47,13 +55,18 @@ impl Admission {
     }
 
     /// Waits until a body of `length` bytes may be read.
-    pub(crate) async fn admit(&self, length: usize, clock: Clock) -> Permit {
-        let message = acquire(&self.messages, 1).await;
-        let wait = self.bandwidth.take(length, clock.instant());
-        if !wait.is_zero() {
-            sleep(wait).await;
-        }
-        let bytes = acquire(&self.bytes, length as u32).await;
+    pub(crate) async fn admit(&self, length: usize, clock: Clock, waits: &Waits) -> Permit {
+        let message = waits.messages.time(clock, acquire(&self.messages, 1)).await;
+        let pause = self.bandwidth.take(length, clock.instant());
+        waits
+            .bandwidth
+            .time(clock, async {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+            })
+            .await;
+        let bytes = waits.bytes.time(clock, acquire(&self.bytes, length as u32)).await;
         Permit { _message: message, _bytes: bytes }
     }
 }
@@ -61,4 +74,58 @@ impl Admission {
 /// Nobody closes the semaphores, so there is always a permit.
 async fn acquire(semaphore: &Arc<Semaphore>, permits: u32) -> Option<OwnedSemaphorePermit> {
     Arc::clone(semaphore).acquire_many_owned(permits).await.ok()
+}
+
+/// How long all readers together waited.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    pub(crate) messages: Wait,
+    pub(crate) bandwidth: Wait,
+    pub(crate) bytes: Wait,
+}
+
+/// One cause of waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Wait {
+    waits: AtomicU64,
+    nanos: AtomicU64,
+    waiting: AtomicU64,
+}
+
+impl Wait {
+    async fn time<T>(&self, clock: Clock, awaited: impl Future<Output = T>) -> T {
+        let start = clock.instant();
+        let waiting = Waiting::begin(&self.waiting);
+        let output = awaited.await;
+        drop(waiting);
+        self.waits.fetch_add(1, Relaxed);
+        self.nanos.fetch_add((clock.instant() - start).as_nanos() as u64, Relaxed);
+        output
+    }
+
+    pub(crate) fn stats(&self) -> ThrottleStats {
+        ThrottleStats {
+            acquire_latency_nanos: Sum {
+                count: self.waits.load(Relaxed),
+                sum: self.nanos.load(Relaxed) as f64,
+            },
+            awaiting_acquire: self.waiting.load(Relaxed),
+        }
+    }
+}
+
+/// Counts who waits, also when the waiting is given up.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }

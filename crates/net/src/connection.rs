@@ -26,6 +26,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::TcpStream,
     sync::Notify,
+    task::AbortHandle,
     time::{Sleep, sleep_until},
 };
 use tokio_rustls::TlsStream;
@@ -140,15 +141,30 @@ pub(crate) async fn run(
     let (read_half, write_half) = split(stream);
     let writer = Writer { shared: Arc::clone(&shared), connection: Arc::clone(&connection) };
     let writer = shared.spawn(writer.run(write_half));
+    let ending = Ending { shared: &shared, connection: &connection, writer: writer.abort };
     let mut reader = Reader::new(&shared, &connection);
     tokio::select! {
         () = reader.run(read_half) => {}
         _ = writer.ended => {}
         () = connection.end.notified() => {}
     }
-    writer.abort.abort();
-    let mut surroundings = Surroundings::new(&shared, connection.node);
-    connection.peer.lock().handle_end(&mut surroundings);
+    drop(ending);
+}
+
+/// Whatever ends the reader, a panic of the caller's inbox included, ends the writer and the
+/// machine, so that the node may come back.
+struct Ending<'a> {
+    shared: &'a Shared,
+    connection: &'a Connection,
+    writer: AbortHandle,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.writer.abort();
+        let mut surroundings = Surroundings::new(self.shared, self.connection.node);
+        self.connection.peer.lock().handle_end(&mut surroundings);
+    }
 }
 
 /// The reading side.
@@ -189,8 +205,10 @@ impl<'a> Reader<'a> {
                 let length =
                     self.call(|peer, surroundings| peer.handle_length(&mut input, surroundings))?;
                 let Some(length) = length else { return Ok(()) };
-                let (admission, clock) = (Arc::clone(&self.admission), self.shared.clock);
-                self.permit = Some(self.attend(admission.admit(length, clock)).await?);
+                let admission = Arc::clone(&self.admission);
+                let Shared { clock, counters, .. } = self.shared;
+                self.permit =
+                    Some(self.attend(admission.admit(length, *clock, &counters.admission)).await?);
                 self.call(|peer, surroundings| peer.handle_admission(surroundings.now()))?;
             }
             let mut surroundings = Surroundings::new(self.shared, self.connection.node);

@@ -11,6 +11,7 @@ use sastrugi_types::{Instant, average::Averager};
 use sastrugi_wire::{Encoded, Op, peer::Fact};
 
 use crate::{
+    admission::Waits,
     stats::{OpStats, Sum},
     upgrade::UpgradeError,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Counters {
     pub(crate) failed_to_parse: AtomicU64,
     pub(crate) outbound_acquired: AtomicU64,
     pub(crate) outbound_refused: AtomicU64,
+    pub(crate) admission: Waits,
     pub(crate) sums: Mutex<Sums>,
     send_fail_rate: Mutex<Averager>,
     last_sent: AtomicU64,
@@ -80,6 +82,7 @@ impl Counters {
             failed_to_parse: AtomicU64::default(),
             outbound_acquired: AtomicU64::default(),
             outbound_refused: AtomicU64::default(),
+            admission: Waits::default(),
             sums: Mutex::default(),
             send_fail_rate: Mutex::new(Averager::new(0.0, SEND_FAIL_HALF_LIFE, now)),
             last_sent: AtomicU64::default(),

@@ -45,5 +45,8 @@ pub use config::{AcceptConfig, DialConfig, InboundLimits, NetworkConfig};
 pub use health::{Health, HealthFault, HealthLimits};
 pub use network::{ConnectedPeer, Network, NetworkParts, StartError};
 pub use sample::Recipients;
-pub use stats::{NodeUptime, OpStats, Stats, Sum};
+pub use stats::{NodeUptime, OpStats, Stats, Sum, ThrottleStats};
 pub use tls::Tls;
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use tracing::debug;
 use crate::{
     bucket::Bucket,
     shared::Shared,
+    tasks::Running,
     upgrade::{self, Cooldown, UpgradeError},
 };
 
@@ -49,7 +50,8 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
             continue;
         };
         shared.counters.inbound_allowed.fetch_add(1, Ordering::Relaxed);
-        upgrades.spawn(welcome(Arc::clone(&shared), stream, address, slot));
+        let held = (slot, shared.tasks.enter());
+        upgrades.spawn_on(welcome(Arc::clone(&shared), stream, address, held), &shared.runtime);
     }
 }
 
@@ -57,13 +59,13 @@ async fn welcome(
     shared: Arc<Shared>,
     stream: TcpStream,
     address: SocketAddr,
-    slot: OwnedSemaphorePermit,
+    held: (OwnedSemaphorePermit, Running),
 ) {
     if let Err(error) = upgrade_and_begin(&shared, stream, address).await {
         shared.counters.count_refusal(&error);
         debug!(%address, %error, "refused a connection");
     }
-    drop(slot);
+    drop(held);
 }
 
 async fn upgrade_and_begin(

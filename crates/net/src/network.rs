@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use sastrugi_crypto::{Identity, bls};
-use sastrugi_types::{Id, NodeId, message::Outbound, sampler::Source};
+use sastrugi_types::{Id, Instant, NodeId, message::Outbound, sampler::Source};
 use sastrugi_wire::{
     Encoded, Message, Op,
     peer::{PeerConfigError, PeerInfo},
@@ -255,7 +255,7 @@ impl Network {
             send_fail_rate: counters.send_fail_rate(),
             ingress_connection_count: registry.ingress(),
             is_primary_network_validator: membership.is_validator(Id::EMPTY, *node),
-            uptime: now.since(sastrugi_types::Instant::ZERO),
+            uptime: now.since(Instant::ZERO),
         }
     }
 
@@ -287,6 +287,9 @@ impl Network {
             clock_skew: sums.clock_skew_secs,
             msgs_failed_to_parse: counters.failed_to_parse.load(Relaxed),
             messages: counters.by_op(),
+            buffer_throttler_inbound: counters.admission.messages.stats(),
+            bandwidth_throttler_inbound: counters.admission.bandwidth.stats(),
+            byte_throttler_inbound: counters.admission.bytes.stats(),
             throttler_outbound_acquire_successes: counters.outbound_acquired.load(Relaxed),
             throttler_outbound_acquire_failures: counters.outbound_refused.load(Relaxed),
             throttler_outbound_remaining_at_large_bytes: at_large,

@@ -5,13 +5,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use sastrugi_crypto::{Certificate, staking::SigningError};
-use sastrugi_types::{Id, NodeId, bloom::ReadFilter, sampler::Source};
+use sastrugi_types::{Id, NodeId, sampler::Source};
 use sastrugi_wire::{
-    handshake::{Remote, SALT_BYTES_MAX},
-    message::BloomFilter,
+    handshake::Remote,
     peer::{Direction, Outbox, Peer, PeerConfig},
     signed_ip::IpSigner,
     throttle::OutboundThrottler,
@@ -129,14 +127,6 @@ impl Shared {
         let mut surroundings = Surroundings::new(self, node);
         let config = Arc::clone(&self.peer_config);
         Ok(Peer::start(config, certificate, direction, outbox, &ip, now, &mut surroundings))
-    }
-
-    /// No claims are known, since none are looked for.
-    pub(crate) fn known_peers(&self) -> BloomFilter {
-        BloomFilter {
-            filter: ReadFilter::empty().to_bytes().into(),
-            salt: Bytes::from_static(&[0; SALT_BYTES_MAX]),
-        }
     }
 
     /// Upon the end of a handshake: the node may be sent to, then the caller hears of it.

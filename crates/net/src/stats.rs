@@ -42,6 +42,12 @@ pub struct Stats {
     pub msgs_failed_to_parse: u64,
     /// Messages by operation. An operation without any is left out.
     pub messages: Vec<OpStats>,
+    /// The bound of messages of one peer that are not done with.
+    pub buffer_throttler_inbound: ThrottleStats,
+    /// The bound of bytes per second from one peer.
+    pub bandwidth_throttler_inbound: ThrottleStats,
+    /// The bound of bytes of one peer that are not done with.
+    pub byte_throttler_inbound: ThrottleStats,
     /// Messages that were queued.
     pub throttler_outbound_acquire_successes: u64,
     /// Messages that were refused.
@@ -52,6 +58,15 @@ pub struct Stats {
     pub throttler_outbound_remaining_validator_bytes: u64,
     /// This node's uptime as its peers see it.
     pub node_uptime: Option<NodeUptime>,
+}
+
+/// How long readers waited for one of the bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ThrottleStats {
+    /// Frames that passed, and the nanoseconds they waited.
+    pub acquire_latency_nanos: Sum,
+    /// Readers that wait at this moment.
+    pub awaiting_acquire: u64,
 }
 
 /// How often something was seen, and the sum of what was seen.

@@ -1,5 +1,8 @@
 //! Nodes over loopback, all on one runtime, and an inbox that writes down what it hears.
 
+mod loopback;
+mod raw_peer;
+
 use std::{
     collections::BTreeSet,
     fmt::Debug,
@@ -12,7 +15,6 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sastrugi_crypto::{Identity, bls};
-use sastrugi_net::{Inbox, Membership, Network, NetworkConfig, NetworkParts, Permit, StartError};
 use sastrugi_types::{
     Id, NodeId, WallTime,
     message::{Gossip, Inbound, Outbound, Payload},
@@ -25,26 +27,28 @@ use sastrugi_wire::{
 };
 use tokio::runtime::Runtime;
 
-pub(crate) const NETWORK_ID: u32 = 1337;
-pub(crate) const CHAIN: Id = Id([7; 32]);
-/// Against hanging; nothing should take a tenth of it.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+use crate::{Inbox, Membership, Network, NetworkConfig, NetworkParts, Permit, StartError};
 
-pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+const NETWORK_ID: u32 = 1337;
+const CHAIN: Id = Id([7; 32]);
+/// Against hanging; nothing should take a tenth of it.
+const LIMIT: Duration = Duration::from_mins(1);
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// What an inbox heard.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Heard {
+enum Heard {
     Connected(NodeId, BTreeSet<Id>),
     Disconnected(NodeId),
     Message(Inbound),
 }
 
 #[derive(Default)]
-pub(crate) struct Diary {
-    pub(crate) heard: Mutex<Vec<Heard>>,
+struct Diary {
+    heard: Mutex<Vec<Heard>>,
     /// Permits of messages, when they are kept.
-    pub(crate) kept: Mutex<Option<Vec<Permit>>>,
+    kept: Mutex<Option<Vec<Permit>>>,
 }
 
 impl Inbox for Diary {
@@ -66,7 +70,7 @@ impl Inbox for Diary {
 }
 
 impl Diary {
-    pub(crate) fn messages(&self) -> Vec<Inbound> {
+    fn messages(&self) -> Vec<Inbound> {
         let heard = self.heard.lock();
         let messages = heard.iter().filter_map(|heard| match heard {
             Heard::Message(message) => Some(message.clone()),
@@ -75,14 +79,14 @@ impl Diary {
         messages.collect()
     }
 
-    pub(crate) fn count(&self, wanted: &Heard) -> usize {
+    fn count(&self, wanted: &Heard) -> usize {
         self.heard.lock().iter().filter(|heard| *heard == wanted).count()
     }
 }
 
 /// Some validate, and nobody has stake.
 #[derive(Default)]
-pub(crate) struct Members(pub(crate) BTreeSet<NodeId>);
+struct Members(BTreeSet<NodeId>);
 
 impl Stakes for Members {
     fn stake(&self, _node: NodeId) -> Stake {
@@ -104,17 +108,17 @@ impl Membership for Members {
     }
 }
 
-pub(crate) struct Node {
-    pub(crate) network: Network,
-    pub(crate) diary: Arc<Diary>,
+struct Node {
+    network: Network,
+    diary: Arc<Diary>,
 }
 
-pub(crate) fn identity(seed: u8) -> Identity {
+fn identity(seed: u8) -> Identity {
     Identity::generate(&mut |bytes| bytes.fill(seed), WallTime::from_unix_secs(1_700_000_000))
         .unwrap()
 }
 
-pub(crate) fn config() -> NetworkConfig {
+fn config() -> NetworkConfig {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = NetworkConfig::of_network(NETWORK_ID, listen, listen.ip());
     config.dial.delay_initial = Duration::from_millis(20);
@@ -122,7 +126,7 @@ pub(crate) fn config() -> NetworkConfig {
     config
 }
 
-pub(crate) fn parts(seed: u8, members: Members, diary: &Arc<Diary>) -> NetworkParts {
+fn parts(seed: u8, members: Members, diary: &Arc<Diary>) -> NetworkParts {
     NetworkParts {
         identity: Arc::new(identity(seed)),
         bls: Arc::new(bls::SecretKey::generate(&[seed; 32]).unwrap()),
@@ -134,59 +138,59 @@ pub(crate) fn parts(seed: u8, members: Members, diary: &Arc<Diary>) -> NetworkPa
 }
 
 impl Node {
-    pub(crate) fn try_start(seed: u8, config: NetworkConfig) -> Result<Self, StartError> {
+    fn try_start(seed: u8, config: NetworkConfig) -> Result<Self, StartError> {
         let diary = Arc::default();
         let network = Network::start(config, parts(seed, Members::default(), &diary))?;
         Ok(Self { network, diary })
     }
 
-    pub(crate) fn start(seed: u8) -> Self {
+    fn start(seed: u8) -> Self {
         Self::try_start(seed, config()).unwrap()
     }
 
-    pub(crate) fn id(&self) -> NodeId {
+    fn id(&self) -> NodeId {
         self.network.node()
     }
 
     /// Dials another node.
-    pub(crate) fn track(&self, other: &Self) {
+    fn track(&self, other: &Self) {
         self.network.track(other.id(), other.network.address());
     }
 
-    pub(crate) fn send(&self, to: &Self, bytes: impl Into<Bytes>) -> bool {
+    fn send(&self, to: &Self, bytes: impl Into<Bytes>) -> bool {
         let nodes = BTreeSet::from([to.id()]);
         self.network.send(&gossip(bytes), &nodes, Id::EMPTY) == nodes
     }
 }
 
 /// Bytes that do not become fewer.
-pub(crate) fn incompressible(words: usize) -> Vec<u8> {
+fn incompressible(words: usize) -> Vec<u8> {
     let mut random = Mt19937_64::new(1);
     (0..words).flat_map(|_| random.next_u64().to_le_bytes()).collect()
 }
 
 /// A message with these bytes in it.
-pub(crate) fn gossip(bytes: impl Into<Bytes>) -> Outbound {
+fn gossip(bytes: impl Into<Bytes>) -> Outbound {
     let payload = Payload::Gossip(Gossip::App { bytes: bytes.into() });
     Outbound { chain: CHAIN, payload }
 }
 
-pub(crate) fn from(node: &Node, message: Outbound) -> Inbound {
+fn from(node: &Node, message: Outbound) -> Inbound {
     Inbound { from: node.id(), chain: message.chain, payload: message.payload }
 }
 
 /// Waits until both ends of a connection are ready.
-pub(crate) fn await_connection(one: &Node, other: &Node) {
+fn await_connection(one: &Node, other: &Node) {
     await_true("connected", || {
         one.network.is_connected(other.id()) && other.network.is_connected(one.id())
     });
 }
 
-pub(crate) fn await_true(what: &str, mut condition: impl FnMut() -> bool) {
+fn await_true(what: &str, mut condition: impl FnMut() -> bool) {
     await_some(what, || condition().then_some(()));
 }
 
-pub(crate) fn await_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+fn await_some<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = condition() {

@@ -1,7 +1,5 @@
 //! Networks over loopback.
 
-mod support;
-
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
@@ -10,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sastrugi_net::{HealthFault, HealthLimits, Network, Recipients, StartError};
 use sastrugi_types::{
     Id, RequestId,
     message::{Chits, Outbound, Payload, Request, Response},
 };
-use support::*;
+
+use super::*;
+use crate::{HealthFault, HealthLimits, Network, Recipients, StartError};
 
 #[test]
 fn two_nodes_greet_talk_and_list_each_other() {
@@ -206,7 +205,10 @@ fn a_silent_socket_is_closed_in_time() {
 
 #[test]
 fn who_handles_nothing_holds_up_nobody_else() {
-    let (slow, quick) = (Node::start(50), Node::start(51));
+    let mut one_at_a_time = config();
+    one_at_a_time.inbound.messages_max = 1;
+    let slow = Node::try_start(50, one_at_a_time).unwrap();
+    let quick = Node::start(51);
     *slow.diary.kept.lock() = Some(Vec::new());
     let sender = Node::start(52);
     sender.track(&slow);
@@ -222,9 +224,9 @@ fn who_handles_nothing_holds_up_nobody_else() {
     assert!(start.elapsed() < LIMIT / 2);
     assert!(sender.network.is_connected(slow.id()));
 
-    let before = slow.diary.messages().len();
+    await_true("the first", || slow.diary.messages().len() == 1);
     *slow.diary.kept.lock() = None;
-    await_true("the rest", || slow.diary.messages().len() > before);
+    await_true("the rest", || slow.diary.messages().len() > 1);
 }
 
 #[test]

@@ -408,6 +408,9 @@ impl Chain {
     /// Takes the end one step further when the inbox was told to stop: waits for app jobs, then
     /// shuts the gear down.
     pub fn settle(&mut self, now: Instant, wall: WallTime) {
+        if !self.inbox.is_stopped() {
+            return;
+        }
         if let Some(why) = self.inbox.take_stop() {
             if let Err(fatal) = &why {
                 tracing::error!(chain = %self.id, %fatal, "shutting down chain");

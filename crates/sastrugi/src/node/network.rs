@@ -269,8 +269,16 @@ impl Membership for Members {
 
     fn registration(&self, node: NodeId) -> Option<Registration> {
         let (_, key) = self.primary.get(&node)?;
-        Some(Registration { tx: Id::EMPTY, key: *key })
+        Some(Registration { tx: registration_tx(node), key: *key })
     }
+}
+
+/// What stands for the transaction that made a node a validator. It must not be the zero ID, under
+/// which a peer's BLS signature would not be checked.
+fn registration_tx(node: NodeId) -> Id {
+    let mut tx = [0; 32];
+    tx[..node.0.len()].copy_from_slice(&node.0);
+    Id(tx)
 }
 
 /// Takes what peers say to the router.

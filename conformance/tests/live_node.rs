@@ -1,5 +1,12 @@
 //! The network against a real AvalancheGo node, whose program `AVALANCHEGO_PATH` names.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what is not as expected must fail the test, and a skipped test must say so"
+)]
+
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
@@ -12,6 +19,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use sastrugi_conformance::cases;
 use sastrugi_crypto::{Identity, bls};
 use sastrugi_net::{HealthLimits, Inbox, Membership, Network, NetworkConfig, NetworkParts, Permit};
 use sastrugi_types::{
@@ -25,6 +33,7 @@ use sastrugi_wire::{
     throttle::{Stake, Stakes},
 };
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 const NETWORK_ID: u32 = 1337;
 /// The P-Chain.
@@ -43,29 +52,9 @@ struct LiveNode {
 }
 
 impl LiveNode {
+    /// Starts a node, and waits until it runs the P-Chain.
     fn start(program: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let [http, staking] = [free_address(), free_address()];
-        let path = directory.path().display();
-        std::fs::create_dir(directory.path().join("plugins")).unwrap();
-        let arguments = format!(
-            "--network-id={NETWORK_ID} --data-dir={path} --plugin-dir={path}/plugins \
-             --public-ip=127.0.0.1 --staking-host=127.0.0.1 --staking-port={} \
-             --http-host=127.0.0.1 --http-port={} --bootstrap-ips= --bootstrap-ids= \
-             --sybil-protection-enabled=false --health-check-frequency=1s --fd-limit=8192 \
-             --log-display-level=off --log-level=info \
-             --system-tracker-disk-required-available-space-percentage=0 \
-             --system-tracker-disk-warning-available-space-percentage=0",
-            staking.port(),
-            http.port(),
-        );
-        let process = Command::new(program)
-            .args(arguments.split_whitespace())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut node = Self { process, http, staking, _directory: directory };
+        let mut node = Self::spawn(program, None, None);
         let asked = json!({"chain": "P"});
         wait_for("bootstrapping", || {
             assert_eq!(node.process.try_wait().unwrap(), None, "the node ended");
@@ -73,6 +62,39 @@ impl LiveNode {
             (answer["isBootstrapped"] == true).then_some(())
         });
         node
+    }
+
+    /// Starts a node with the certificate and key of these files, which begins by dialling the
+    /// beacon. Without them it makes its own, and dials nobody.
+    fn spawn(program: &Path, identity: Option<&StakerFiles>, beacon: Option<&Network>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [http, staking] = [free_address(), free_address()];
+        let path = directory.path().display();
+        std::fs::create_dir(directory.path().join("plugins")).unwrap();
+        let arguments = format!(
+            "--network-id={NETWORK_ID} --data-dir={path} --plugin-dir={path}/plugins \
+             --public-ip=127.0.0.1 --staking-host=127.0.0.1 --staking-port={} \
+             --http-host=127.0.0.1 --http-port={} --bootstrap-ips={} --bootstrap-ids={} \
+             --sybil-protection-enabled=false --health-check-frequency=1s --fd-limit=8192 \
+             --log-display-level=off --log-level=info \
+             --system-tracker-disk-required-available-space-percentage=0 \
+             --system-tracker-disk-warning-available-space-percentage=0",
+            staking.port(),
+            http.port(),
+            beacon.map(|beacon| beacon.address().to_string()).unwrap_or_default(),
+            beacon.map(|beacon| beacon.node().to_string()).unwrap_or_default(),
+        );
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace());
+        if let Some(StakerFiles { certificate, key }) = identity {
+            for (name, text) in [("staker.crt", certificate), ("staker.key", key)] {
+                std::fs::write(directory.path().join(name), text).unwrap();
+            }
+            command.arg(format!("--staking-tls-cert-file={path}/staker.crt"));
+            command.arg(format!("--staking-tls-key-file={path}/staker.key"));
+        }
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { process, http, staking, _directory: directory }
     }
 
     /// A call of the API `info`; nothing while the node does not answer.
@@ -103,7 +125,7 @@ impl LiveNode {
 
     /// What the node tells of a peer.
     fn peer(&self, node: NodeId) -> Option<Value> {
-        let answer = self.call("info.peers", &json!({})).unwrap();
+        let answer = self.call("info.peers", &json!({}))?;
         let peers = answer["peers"].as_array().unwrap();
         peers.iter().find(|peer| peer["nodeID"] == node.to_string()).cloned()
     }
@@ -220,10 +242,39 @@ impl Asker<'_> {
     }
 }
 
-fn start_network(runtime: &tokio::runtime::Runtime, diary: &Arc<Diary>) -> Network {
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+/// The texts of a certificate file and its key file.
+struct StakerFiles {
+    certificate: String,
+    key: String,
+}
+
+impl StakerFiles {
+    fn identity(&self) -> Identity {
+        Identity::from_pem(self.certificate.as_bytes(), self.key.as_bytes()).unwrap()
+    }
+}
+
+/// The two first stakers of upstream's local network: RSA keys, certificates of X.509 version 1.
+fn local_stakers() -> [StakerFiles; 2] {
+    let mut files = Vec::new();
+    for mut case in cases("staking") {
+        let (kind, name): (String, String) = (case.take("kind"), case.take("name"));
+        if kind == "pem" && name.starts_with("local staker") {
+            let (certificate, key) = (case.take("cert_pem"), case.take("key_pem"));
+            files.push(StakerFiles { certificate, key });
+        }
+    }
+    files.truncate(2);
+    files.try_into().ok().unwrap()
+}
+
+fn new_identity() -> Identity {
     let now = WallTime::from_unix_secs(1_700_000_000);
-    let identity = Identity::generate(&mut |bytes| bytes.fill(1), now).unwrap();
+    Identity::generate(&mut |bytes| bytes.fill(1), now).unwrap()
+}
+
+fn start_network(runtime: &Runtime, identity: Identity, diary: &Arc<Diary>) -> Network {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let parts = NetworkParts {
         identity: Arc::new(identity),
         bls: Arc::new(bls::SecretKey::generate(&[1; 32]).unwrap()),
@@ -235,16 +286,21 @@ fn start_network(runtime: &tokio::runtime::Runtime, diary: &Arc<Diary>) -> Netwo
     Network::start(NetworkConfig::of_network(NETWORK_ID, listen, listen.ip()), parts).unwrap()
 }
 
+fn program() -> Option<PathBuf> {
+    let program = std::env::var_os("AVALANCHEGO_PATH").map(PathBuf::from);
+    if program.is_none() {
+        println!("SKIPPED: AVALANCHEGO_PATH is not set, nothing was tried against a real node");
+    }
+    program
+}
+
 #[test]
 fn a_real_node_takes_us_for_a_peer() {
-    let Some(program) = std::env::var_os("AVALANCHEGO_PATH").map(PathBuf::from) else {
-        println!("SKIPPED: AVALANCHEGO_PATH is not set, nothing was tried against a real node");
-        return;
-    };
+    let Some(program) = program() else { return };
     let live = LiveNode::start(&program);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = Runtime::new().unwrap();
     let diary = Arc::new(Diary::default());
-    let network = start_network(&runtime, &diary);
+    let network = start_network(&runtime, new_identity(), &diary);
     let node = live.node_id();
     network.track(node, live.staking);
     wait_for("the handshake", || network.is_connected(node).then_some(()));
@@ -273,4 +329,24 @@ fn a_real_node_takes_us_for_a_peer() {
     }
     network.close();
     wait_for("being forgotten", || live.peer(network.node()).is_none().then_some(()));
+}
+
+#[test]
+fn nodes_with_old_certificates_meet_whoever_dials() {
+    let Some(program) = program() else { return };
+    for they_dial in [false, true] {
+        let [theirs, ours] = local_stakers();
+        let (runtime, diary) = (Runtime::new().unwrap(), Arc::new(Diary::default()));
+        let network = start_network(&runtime, ours.identity(), &diary);
+        let beacon = they_dial.then_some(&network);
+        let live = LiveNode::spawn(&program, Some(&theirs), beacon);
+        let node = theirs.identity().node_id();
+        if !they_dial {
+            network.track(node, live.staking);
+        }
+        wait_for("the handshake", || network.is_connected(node).then_some(()));
+        wait_for("the node's own view", || live.peer(network.node()));
+        let ingress = network.health().ingress_connection_count;
+        assert_eq!(ingress, usize::from(they_dial));
+    }
 }

@@ -134,6 +134,8 @@ struct Node {
 /// `snow/consensus/snowman/topological.go`.
 #[derive(Clone, Debug)]
 pub struct Topological {
+    /// The last block of the preferred branch, or the last accepted one.
+    preference: Id,
     parameters: Parameters,
     majority: u32,
     forest: Forest,
@@ -192,6 +194,7 @@ impl Topological {
         numbers.insert(last_accepted, root);
         let averager = Averager::uninitialized(ACCEPTANCE_HALF_LIFE);
         Ok(Self {
+            preference: last_accepted,
             majority: saturate(parameters.alpha_preference),
             forest: Forest::new(factory, &parameters),
             parameters,
@@ -245,8 +248,8 @@ impl Topological {
     }
 
     /// The last block of the preferred branch, or the last accepted one if nothing is processing.
-    pub fn preference(&self) -> Id {
-        self.id(self.preferred.back().copied().unwrap_or(self.root))
+    pub const fn preference(&self) -> Id {
+        self.preference
     }
 
     /// The preferred block at a height. None above the preference and below the last accepted
@@ -280,7 +283,7 @@ impl Topological {
             return Err(AddError::Duplicate);
         }
         let number = self.insert(block, parent, now);
-        if parent == self.preferred.back().copied().unwrap_or(self.root) {
+        if block.parent == self.preference {
             self.prefer(number);
         }
         self.version += 1;
@@ -416,6 +419,7 @@ impl Topological {
     fn prefer(&mut self, number: u32) {
         self.nodes[number].preferred = true;
         self.preferred.push_back(number);
+        self.preference = self.id(number);
     }
 
     /// Finds the blocks that a poll reaches.
@@ -567,6 +571,7 @@ impl Topological {
         for old in self.preferred.drain(..) {
             self.nodes[old].preferred = false;
         }
+        self.preference = self.id(number);
         let mut ancestor = number;
         while ancestor != self.root {
             self.nodes[ancestor].preferred = true;

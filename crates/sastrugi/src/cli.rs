@@ -8,8 +8,10 @@ use clap::{
 use sastrugi::{
     config::{self, NodeConfig, Values},
     error::StartError,
-    kv, logging, network,
-    node::{NoObserver, Node},
+    kv,
+    logging::NodeLogs,
+    network,
+    node::{NoObserver, PreparedNode},
     signals::Signals,
     version,
 };
@@ -323,17 +325,18 @@ fn run_node(matches: &ArgMatches) -> Result<ExitCode, StartError> {
         (false, false) => {}
     }
     let config = NodeConfig::new(Values::gather(matches)?)?;
-    logging::of_node(&config)?;
+    let logs = NodeLogs::new(&config)?;
     let runtime = Runtime::new()
         .map_err(|error| StartError::Other(format!("cannot start the runtime: {error}")))?;
     let signals = Signals::listen(&runtime)?;
-    let node = match Node::start(config, runtime.handle(), Arc::new(NoObserver)) {
-        Ok(node) => node,
-        Err(error) => {
-            tracing::error!(%error, "FATAL failed to initialize node");
-            return Err(error);
-        }
-    };
+    let prepared = PreparedNode::new(config, runtime.handle());
+    // A start that fails makes no file, but a node that ran before says in its log why it cannot.
+    if prepared.is_ok() || logs.exist() {
+        logs.start()?;
+    }
+    let node = prepared
+        .and_then(|prepared| prepared.start(Arc::new(NoObserver)))
+        .inspect_err(|error| tracing::error!(%error, "FATAL failed to initialize node"))?;
     let mut has_failed = false;
     while !has_failed && !signals.wait(WATCH_PERIOD) {
         has_failed = node.has_failed();

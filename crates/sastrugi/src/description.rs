@@ -7,7 +7,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::File,
+    io::Read as _,
     path::Path,
 };
 
@@ -253,14 +254,15 @@ impl NetworkDescription {
     /// # Errors
     /// Says in one line what is wrong, where, and what to do.
     pub fn read(path: &Path) -> Result<Self, StartError> {
-        let size = fs::metadata(path).map_err(at(path))?.len();
-        if size > FILE_BYTES_MAX {
+        let mut text = String::new();
+        let mut file = File::open(path).map_err(at(path))?.take(FILE_BYTES_MAX + 1);
+        file.read_to_string(&mut text).map_err(at(path))?;
+        if text.len() as u64 > FILE_BYTES_MAX {
             return Err(StartError::file(
                 path,
-                format!("{size} bytes is too large for a network description"),
+                format!("is too large for a network description, at most {FILE_BYTES_MAX} bytes"),
             ));
         }
-        let text = fs::read_to_string(path).map_err(at(path))?;
         let description: Self = serde_json::from_str(&text).map_err(|error| {
             StartError::file(path, format!("not a network description: {error}"))
         })?;
@@ -345,6 +347,25 @@ impl Subnet {
                 last.map_or(&[], |set| set.validators.as_slice())
             }
         }
+    }
+
+    /// What makes consensus impossible with these parameters and the validators at a height.
+    pub fn check_parameters(&self, parameters: &Parameters, height: u64) -> Result<(), String> {
+        parameters
+            .verify()
+            .map_err(|error| format!("subnet {}: consensus parameters: {error}", self.id))?;
+        if self.sampling == Sampling::Connected {
+            return Ok(());
+        }
+        let total: u64 = self.validators_at(height).iter().map(|validator| validator.weight).sum();
+        if total >= parameters.k as u64 {
+            return Ok(());
+        }
+        Err(format!(
+            "subnet {}: its validators weigh {total} together, but a poll draws k = {} units; raise \
+             their weights in the network description or lower k",
+            self.id, parameters.k
+        ))
     }
 
     /// The subnet's consensus parameters: those it sets, the rest as given.

@@ -64,33 +64,56 @@ impl NodeIdentity {
         self.staking.node_id()
     }
 
-    /// Loads the keys, making and writing those that may be made.
+    /// Loads the keys, making those that may be made. Nothing is written.
     ///
     /// # Errors
     /// One file of a pair without the other, unreadable files, a key that does not belong to its
-    /// certificate. Nothing is written then.
+    /// certificate.
     pub fn load(
         certificate: &KeySource,
         key: &KeySource,
         signer: &KeySource,
-    ) -> Result<Self, StartError> {
+    ) -> Result<LoadedIdentity, StartError> {
         let fresh = Self::generate()?;
+        let mut unsaved = Vec::new();
         let (staking, new_pair) = load_staking(certificate, key, &fresh)?;
+        if let Some((certificate, key)) = new_pair {
+            unsaved.push((key.to_path_buf(), staking.private_key_pem().into()));
+            unsaved.push((certificate.to_path_buf(), staking.certificate_pem().into()));
+        }
         let (signer, new_signer) = load_signer(signer, &fresh)?;
-        if let Some((certificate_path, key_path)) = new_pair {
-            write_new(key_path, staking.private_key_pem().as_bytes(), KEY_MODE)?;
-            write_new(certificate_path, staking.certificate_pem().as_bytes(), KEY_MODE)?;
-        }
         if let Some(path) = new_signer {
-            write_new(path, &signer.to_bytes(), KEY_MODE)?;
+            unsaved.push((path.to_path_buf(), signer.to_bytes().to_vec()));
         }
-        Ok(Self { staking, signer })
+        Ok(LoadedIdentity { identity: Self { staking, signer }, unsaved })
     }
 
-    /// Loads the identity of a folder in the usual places, making what is absent.
+    /// Loads the identity of a folder in the usual places, making and writing what is absent.
     pub fn in_folder(data_dir: &Path) -> Result<Self, StartError> {
         let file = |name: &str| KeySource::FileOrNew(data_dir.join("staking").join(name));
-        Self::load(&file("staker.crt"), &file("staker.key"), &file("signer.key"))
+        Self::load(&file("staker.crt"), &file("staker.key"), &file("signer.key"))?.save()
+    }
+}
+
+/// An identity whose new keys are not written yet.
+#[derive(Debug)]
+pub struct LoadedIdentity {
+    identity: NodeIdentity,
+    unsaved: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl LoadedIdentity {
+    /// The identity.
+    pub const fn identity(&self) -> &NodeIdentity {
+        &self.identity
+    }
+
+    /// Writes the new keys.
+    pub fn save(self) -> Result<NodeIdentity, StartError> {
+        for (path, bytes) in &self.unsaved {
+            write_new(path, bytes, KEY_MODE)?;
+        }
+        Ok(self.identity)
     }
 }
 

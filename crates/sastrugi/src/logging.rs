@@ -3,7 +3,13 @@
 //! Plain: `[MM-DD|HH:MM:SS.mmm] LEVEL message {"key": value}`. Tools look for the word `FATAL` in
 //! `main.log`. Upstream: `utils/logging`.
 
-use std::{fmt, fs::OpenOptions, io::IsTerminal as _, path::Path, sync::Mutex};
+use std::{
+    fmt,
+    fs::OpenOptions,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use serde_json::{Map, Value, json};
 use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
@@ -29,40 +35,67 @@ enum Layout {
     Json,
 }
 
-/// Logs of a node: `main.log` and the terminal.
-pub fn of_node(config: &NodeConfig) -> Result<(), StartError> {
-    let values = &config.values;
-    let level = level(&values.text("log-level"), "log-level")?;
-    let display = match values.text("log-display-level").as_str() {
-        "" => level,
-        given => self::level(given, "log-display-level")?,
-    };
-    let colors = std::io::stdout().is_terminal();
-    let (file_layout, display_layout) = match values.text("log-format").as_str() {
-        "auto" if colors => (Layout::Plain, Layout::Colors),
-        "auto" | "plain" => (Layout::Plain, Layout::Plain),
-        "colors" => (Layout::Plain, Layout::Colors),
-        "json" => (Layout::Json, Layout::Json),
-        other => {
-            return Err(StartError::Config(format!(
-                "--log-format: {other:?} is not auto, plain, colors or json"
-            )));
-        }
-    };
-    make_folder(&config.log_dir)?;
-    let path = config.log_dir.join("main.log");
-    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
-    let to_file = tracing_subscriber::fmt::layer()
-        .event_format(Lines(file_layout))
-        .with_writer(Mutex::new(file))
-        .with_filter(level);
-    let to_display =
-        tracing_subscriber::fmt::layer().event_format(Lines(display_layout)).with_filter(display);
-    tracing_subscriber::registry()
-        .with(to_file)
-        .with(to_display)
-        .try_init()
-        .map_err(|error| StartError::Other(format!("cannot start logging: {error}")))
+/// Logs of a node: `main.log` and the terminal. Nothing is written before [`NodeLogs::start`].
+#[derive(Debug)]
+pub struct NodeLogs {
+    folder: PathBuf,
+    level: LevelFilter,
+    display: LevelFilter,
+    file_layout: Layout,
+    display_layout: Layout,
+}
+
+impl NodeLogs {
+    /// The logs a node was configured to keep.
+    pub fn new(config: &NodeConfig) -> Result<Self, StartError> {
+        let values = &config.values;
+        let level = level(&values.text("log-level"), "log-level")?;
+        let display = match values.text("log-display-level").as_str() {
+            "" => level,
+            given => self::level(given, "log-display-level")?,
+        };
+        let colors = std::io::stdout().is_terminal();
+        let (file_layout, display_layout) = match values.text("log-format").as_str() {
+            "auto" if colors => (Layout::Plain, Layout::Colors),
+            "auto" | "plain" => (Layout::Plain, Layout::Plain),
+            "colors" => (Layout::Plain, Layout::Colors),
+            "json" => (Layout::Json, Layout::Json),
+            other => {
+                return Err(StartError::Config(format!(
+                    "--log-format: {other:?} is not auto, plain, colors or json"
+                )));
+            }
+        };
+        Ok(Self { folder: config.log_dir.clone(), level, display, file_layout, display_layout })
+    }
+
+    /// Whether the node has kept logs before.
+    pub fn exist(&self) -> bool {
+        self.file().exists()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("main.log")
+    }
+
+    /// Keeps the logs from here on.
+    pub fn start(&self) -> Result<(), StartError> {
+        make_folder(&self.folder)?;
+        let path = self.file();
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
+        let to_file = tracing_subscriber::fmt::layer()
+            .event_format(Lines(self.file_layout))
+            .with_writer(Mutex::new(file))
+            .with_filter(self.level);
+        let to_display = tracing_subscriber::fmt::layer()
+            .event_format(Lines(self.display_layout))
+            .with_filter(self.display);
+        tracing_subscriber::registry()
+            .with(to_file)
+            .with(to_display)
+            .try_init()
+            .map_err(|error| StartError::Other(format!("cannot start logging: {error}")))
+    }
 }
 
 /// Logs of several nodes in one process, at level info, to one file.

@@ -16,7 +16,7 @@ pub use flags::{Values, arguments, unknown};
 
 use crate::{
     error::StartError,
-    identity::{KeySource, NodeIdentity},
+    identity::{KeySource, LoadedIdentity, NodeIdentity},
 };
 
 /// A node's configuration.
@@ -66,8 +66,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Loads them.
-    pub fn load(&self) -> Result<NodeIdentity, StartError> {
+    /// Loads them; new ones are not written yet.
+    pub fn load(&self) -> Result<LoadedIdentity, StartError> {
         NodeIdentity::load(&self.certificate, &self.key, &self.signer)
     }
 }

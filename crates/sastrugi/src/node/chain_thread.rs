@@ -111,12 +111,14 @@ pub struct ChainThread {
 }
 
 impl ChainThread {
-    /// Starts a chain on a thread of its own and `app_threads` more.
+    /// Starts a chain on a thread of its own and `app_threads` more. When the chain has ended, for
+    /// whatever reason, `on_stopped` is called.
     pub fn spawn(
         chain: Chain,
         name: &str,
         app_threads: usize,
         clock: Arc<dyn Clock>,
+        on_stopped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
         let shared = Shared {
             wanted: AtomicBool::new(false),
@@ -142,7 +144,11 @@ impl ChainThread {
         }
         let owned = view.clone();
         let builder = thread::Builder::new().name(format!("{name}-chain"));
-        let owner = builder.spawn(move || own(chain, &owned, &*clock)).map_err(fault)?;
+        let live = move || {
+            own(chain, &owned, &*clock);
+            on_stopped();
+        };
+        let owner = builder.spawn(live).map_err(fault)?;
         let to_wake = owner.thread().clone();
         inbox.on_wake(Lane::Sync, move || to_wake.unpark());
         // What was pushed before the hook was in place has woken nobody.

@@ -92,15 +92,11 @@ impl BlockObserver for NoObserver {
 }
 
 /// Fills the validator manager from the description.
-///
-/// # Errors
-/// A subnet whose weight is too small to draw a sample from.
 pub(super) fn fill_validators(
     validators: &Validators,
     description: &NetworkDescription,
     subnet: &Subnet,
     node: NodeId,
-    parameters: &Parameters,
 ) -> Result<(), StartError> {
     let listed = subnet.validators_at(description.p_chain.current_height);
     let add = |node_id, weight, public_key| {
@@ -115,14 +111,6 @@ pub(super) fn fill_validators(
                 let key = validator.bls_key().map_err(StartError::Config)?;
                 let key = key.map(|key| Bytes::copy_from_slice(&key.to_uncompressed()));
                 add(validator.node_id, validator.weight, key)?;
-            }
-            let total = validators.total_weight(subnet.id).unwrap_or(u64::MAX);
-            if total < parameters.k as u64 {
-                return Err(StartError::Config(format!(
-                    "subnet {}: its validators weigh {total} together, but a poll draws k = {} \
-                     units; raise their weights in the network description or lower k",
-                    subnet.id, parameters.k
-                )));
             }
         }
         Sampling::Connected => add(node, subnet.sampling_weight, None)?,
@@ -177,7 +165,13 @@ impl Builder<'_> {
         let route = Route { subnet: subnet.id, inbox, admission: Arc::new(AdmitAll) };
         self.router.lock().add_chain(chain.id, route);
         let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
-        let thread = ChainThread::spawn(machine, &chain.name, app_threads, self.clock.clone())?;
+        let thread = ChainThread::spawn(
+            machine,
+            &chain.name,
+            app_threads,
+            self.clock.clone(),
+            self.removal(chain.id),
+        )?;
         let entry = ChainEntry {
             id: chain.id,
             name: chain.name.clone(),
@@ -217,6 +211,12 @@ impl Builder<'_> {
 
     fn sampler(&self, subnet: Id, peers: Arc<Peers>) -> SubnetSampler {
         SubnetSampler::new(self.validators.clone(), subnet, peers, Box::new(OwnRandom::new()))
+    }
+
+    /// Takes the chain out of the router, which releases its requests.
+    fn removal(&self, chain: Id) -> impl FnOnce() + Send + 'static {
+        let router = self.router.clone();
+        move || router.lock().remove_chain(chain)
     }
 
     fn aliases(&self, chain: Id) -> Vec<String> {
@@ -283,6 +283,18 @@ impl Builder<'_> {
     fn validator_state(&self) -> Arc<dyn ValidatorState> {
         Arc::new(DescribedValidators::new(self.description.clone()))
     }
+}
+
+/// Checks what can be checked of a chain before anything is written: its VM, genesis and
+/// configuration.
+pub(super) fn check(config: &NodeConfig, chain: &description::Chain) -> Result<(), StartError> {
+    make_vm(chain)?;
+    let (chain_config, _) = chain_files(&config.chain_config_dir, chain)?;
+    let genesis = chain.genesis_bytes().map_err(StartError::Config)?;
+    sastrugi_kvvm::Genesis::parse(&genesis)
+        .and_then(|_| sastrugi_kvvm::Config::parse(&chain_config))
+        .map(|_| ())
+        .map_err(|error| StartError::Config(format!("chain {}: {error}", chain.name)))
 }
 
 /// The VM that the description names.

@@ -4,8 +4,9 @@
 //! small pool per chain, one thread for request timeouts, and one worker of its database.
 //!
 //! # Start
-//! The configuration and all files are checked first; then the ports are bound, and only then is
-//! anything written. Chains start before the first peer is dialled.
+//! The configuration and all files are checked first; then the ports are bound, a database that is
+//! there is opened, and only then is anything written. Chains start before the first peer is
+//! dialled.
 //!
 //! # Stop
 //! Health says so; the API is closed; the chains stop, each within `consensus-shutdown-timeout`;
@@ -14,6 +15,7 @@
 pub(crate) mod chain_thread;
 mod chains;
 mod network;
+mod prepare;
 mod process_context;
 mod router_thread;
 mod validator_state;
@@ -30,21 +32,15 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-use sastrugi_engine::{
-    router::{AdaptiveTimeoutConfig, Router, RouterConfig, SharedRouter},
-    validators::Validators,
-};
-use sastrugi_types::{
-    Id, NodeId,
-    version::{Application, CLIENT_NAME, CURRENT},
-};
-use sastrugi_vm::{Clock, Random as _, db::Database as _};
+use sastrugi_engine::router::SharedRouter;
+use sastrugi_types::NodeId;
+use sastrugi_vm::db::Database as _;
 use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinHandle};
 
 pub use chain_thread::{ChainThread, ChainView, Picture};
 pub(crate) use chains::ChainEntry;
 pub use chains::{BlockObserver, NoObserver};
+pub use prepare::PreparedNode;
 pub use process_context::ProcessContext;
 pub use validator_state::DescribedValidators;
 
@@ -53,11 +49,11 @@ use crate::{
     config::NodeConfig,
     database::DiskDatabase,
     description::{NetworkDescription, Subnet},
-    environment::{SystemClock, SystemRandom},
+    environment::SystemClock,
     error::StartError,
     identity::NodeIdentity,
 };
-use network::{NodeNetwork, bind};
+use network::NodeNetwork;
 use process_context::ProcessFile;
 use router_thread::RouterThread;
 
@@ -145,12 +141,12 @@ pub struct Node {
     api_stop: oneshot::Sender<()>,
     api_task: JoinHandle<()>,
     http_address: SocketAddr,
-    process_file: ProcessFile,
+    process_file: Option<ProcessFile>,
     runtime: Handle,
 }
 
 impl Node {
-    /// Starts a node.
+    /// Starts a node: [`PreparedNode::new`] and [`PreparedNode::start`].
     ///
     /// # Errors
     /// Says in one line what is wrong, where, and what to do. Nothing runs then.
@@ -159,70 +155,7 @@ impl Node {
         runtime: &Handle,
         observer: Arc<dyn BlockObserver>,
     ) -> Result<Self, StartError> {
-        let description = NetworkDescription::read(&config.network_file)?;
-        check_network_id(&config, &description)?;
-        let identity = config.keys.load()?;
-        let clock = Arc::new(SystemClock::start());
-        let subnets = tracked(&config, &description)?;
-        let validators = validators(&config, &description, &subnets, identity.node_id())?;
-        let (http, http_address) = bind(runtime, "HTTP API", config.http_address, "http-port")?;
-        let router = router(&config, &identity, &subnets, &*clock)?;
-        let network = Arc::new(NodeNetwork::start(&network::Parts {
-            config: &config,
-            description: &description,
-            identity: &identity,
-            validators: &validators,
-            subnets: &subnets,
-            router: &router,
-            clock: clock.clone(),
-            runtime,
-        })?);
-        let database = DiskDatabase::open(&config.db_dir)?;
-        let builder = chains::Builder {
-            config: &config,
-            description: &description,
-            identity: &identity,
-            database: &database,
-            router: &router,
-            network: network.clone(),
-            validators: &validators,
-            clock: clock.clone(),
-            observer,
-        };
-        let (chains, chain_threads) = build_chains(&builder, &subnets)?;
-        let shortest = config.values.duration("network-minimum-timeout");
-        let router_thread = RouterThread::spawn(router.clone(), clock.clone(), shortest)?;
-        network.dial(&config, &description)?;
-        let staking_address = network.address();
-        let public_ip = config.public_ip.unwrap_or_else(|| staking_address.ip());
-        let shared = Arc::new(Shared {
-            description,
-            identity,
-            clock,
-            router,
-            network,
-            database,
-            chains,
-            public_address: SocketAddr::new(public_ip, staking_address.port()),
-            peers_min: config.values.number("network-health-min-conn-peers"),
-            checks: Checks::default(),
-            is_stopping: AtomicBool::new(false),
-        });
-        let (api_stop, api_task) = serve_api(&config, &shared, http, runtime);
-        let process_file =
-            ProcessFile::write(&config.process_context_file, http_address, staking_address)?;
-        tracing::info!(node = %shared.node_id(), %http_address, %staking_address, "node started");
-        Ok(Self {
-            shared,
-            config,
-            chain_threads,
-            router_thread,
-            api_stop,
-            api_task,
-            http_address,
-            process_file,
-            runtime: runtime.clone(),
-        })
+        PreparedNode::new(config, runtime)?.start(observer)
     }
 
     /// The node's ID.
@@ -321,92 +254,6 @@ fn serve_api(
     });
     runtime.spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
     (stop, task)
-}
-
-/// The validators of the tracked subnets. Parameters that cannot work, or that the validators'
-/// weights cannot serve, are errors.
-fn validators(
-    config: &NodeConfig,
-    description: &NetworkDescription,
-    subnets: &[&Subnet],
-    node: NodeId,
-) -> Result<Arc<Validators>, StartError> {
-    let validators = Validators::new(SystemRandom::new().next_u64());
-    for subnet in subnets {
-        let parameters = subnet.parameters(&config.parameters);
-        parameters.verify().map_err(|error| {
-            StartError::Config(format!("subnet {}: consensusParameters: {error}", subnet.id))
-        })?;
-        chains::fill_validators(&validators, description, subnet, node, &parameters)?;
-    }
-    Ok(Arc::new(validators))
-}
-
-fn check_network_id(
-    config: &NodeConfig,
-    description: &NetworkDescription,
-) -> Result<(), StartError> {
-    let wanted = config.values.text("network-id");
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let id = sastrugi_types::formatting::network_id(&wanted)
-        .map_err(|error| StartError::Config(format!("--network-id: {error}")))?;
-    if id == description.network_id {
-        return Ok(());
-    }
-    Err(StartError::Config(format!(
-        "--network-id is {id}, but {} describes network {}",
-        config.network_file.display(),
-        description.network_id
-    )))
-}
-
-/// The subnets this node takes part in.
-fn tracked<'a>(
-    config: &NodeConfig,
-    description: &'a NetworkDescription,
-) -> Result<Vec<&'a Subnet>, StartError> {
-    let Some(wanted) = &config.track_subnets else {
-        return Ok(description.subnets.iter().collect());
-    };
-    let find = |id: &Id| {
-        description.subnets.iter().find(|subnet| subnet.id == *id).ok_or_else(|| {
-            StartError::Config(format!(
-                "--track-subnets: {} describes no subnet {id}",
-                config.network_file.display()
-            ))
-        })
-    };
-    wanted.iter().map(find).collect()
-}
-
-fn router(
-    config: &NodeConfig,
-    identity: &NodeIdentity,
-    subnets: &[&Subnet],
-    clock: &dyn Clock,
-) -> Result<SharedRouter, StartError> {
-    let values = &config.values;
-    let version = Application::new(CLIENT_NAME, CURRENT);
-    let seed = SystemRandom::new().next_u64();
-    let router = RouterConfig {
-        tracked_subnets: subnets.iter().map(|subnet| subnet.id).collect(),
-        timeouts: AdaptiveTimeoutConfig {
-            initial: values.duration("network-initial-timeout"),
-            minimum: values.duration("network-minimum-timeout"),
-            maximum: values.duration("network-maximum-timeout"),
-            coefficient: values.fraction("network-timeout-coefficient"),
-            half_life: values.duration("network-timeout-halflife"),
-        },
-        request_lifetime_max: values.duration("network-maximum-inbound-timeout"),
-        healthy_outstanding_max: values.number("router-health-max-outstanding-requests") as usize,
-        healthy_age_max: values.duration("network-health-max-outstanding-request-duration"),
-        ..RouterConfig::new(identity.node_id(), version, seed)
-    };
-    let router = Router::new(router, clock.now())
-        .map_err(|error| StartError::Config(format!("--network-…-timeout: {error}")))?;
-    Ok(Arc::new(Mutex::new(router)))
 }
 
 type Built = (Vec<ChainEntry>, Vec<ChainThread>);

@@ -3,7 +3,8 @@
 use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{
-    Arg, ArgMatches, Args, Command, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
+    Arg, ArgMatches, Args, Command, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ErrorKind},
 };
 use sastrugi::{
     config::{self, NodeConfig, Values},
@@ -19,6 +20,8 @@ use tokio::runtime::Runtime;
 
 /// Between two looks whether the node still works.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
+/// Exit code when the command line makes no sense.
+const USAGE_FAULT: u8 = 2;
 
 /// Avalanche's Snow consensus: a node, local networks, and a replicated key-value store.
 #[derive(Debug, Parser)]
@@ -252,22 +255,35 @@ impl Top {
     }
 }
 
-/// Help is no error; an unknown flag of a node names the closest one.
+/// Help is no error; what is wrong is said in one line that names the closest flag or where help
+/// is.
 fn explain(error: &clap::Error) -> Result<ExitCode, StartError> {
-    let unknown = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string);
-    let is_node = std::env::args().nth(1).is_some_and(|task| task == "node");
-    if error.kind() == ErrorKind::UnknownArgument
-        && is_node
-        && let Some(flag) = unknown
-    {
-        return Err(StartError::Config(config::unknown(flag.trim_start_matches('-'))));
+    if !error.use_stderr() {
+        print!("{error}");
+        return Ok(ExitCode::SUCCESS);
     }
-    if error.use_stderr() {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         eprint!("{error}");
-        return Ok(ExitCode::from(2));
+        return Ok(ExitCode::from(USAGE_FAULT));
     }
-    print!("{error}");
-    Ok(ExitCode::SUCCESS)
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let unknown_flag = unknown.as_deref().and_then(|argument| argument.strip_prefix("--"));
+    if error.kind() == ErrorKind::UnknownArgument
+        && task == "node"
+        && let Some(flag) = unknown_flag
+    {
+        return Err(StartError::Config(config::unknown(flag)));
+    }
+    let text = error.to_string();
+    let mut paragraphs = text.split("\n\n").map(str::trim);
+    let fault = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let fault = fault.split_whitespace().collect::<Vec<_>>().join(" ");
+    match paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ")) {
+        Some(tip) => eprintln!("sastrugi: {fault}; {tip}"),
+        None => eprintln!("sastrugi: {fault}; see `sastrugi {task} --help`"),
+    }
+    Ok(ExitCode::from(USAGE_FAULT))
 }
 
 fn network_options(network: Network) -> Result<network::Options, StartError> {

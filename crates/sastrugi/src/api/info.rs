@@ -62,6 +62,8 @@ pub(super) fn call(node: &Shared, method: &str, params: Value) -> Result<Value, 
         }
         "info.isBootstrapped" => is_bootstrapped(node, &arguments::<Chain>(params)?.chain),
         "info.peers" => Ok(peers(node, &arguments::<Peers>(params)?.node_ids)),
+        "info.uptime" => uptime(node),
+        "info.acps" => Ok(json!({ "acps": {} })),
         "info.upgrades" => Ok(json!(node.description().upgrades)),
         "info.getVMs" => Ok(json!({ "vms": vms(node), "fxs": {} })),
         _ => Err(unknown(method)),
@@ -90,6 +92,15 @@ fn is_bootstrapped(node: &Shared, name: &str) -> Result<Value, String> {
     let chain =
         node.chain(name).ok_or_else(|| format!("there is no chain with alias/ID '{name}'"))?;
     Ok(json!({ "isBootstrapped": chain.view.look().state == State::NormalOp }))
+}
+
+/// This node's uptime as its peers see it; only validators have one.
+fn uptime(node: &Shared) -> Result<Value, String> {
+    let uptime = node.network().stats().node_uptime.ok_or("this node is no validator")?;
+    Ok(json!({
+        "rewardingStakePercentage": format!("{:.4}", uptime.rewarding_stake_percent),
+        "weightedAveragePercentage": format!("{:.4}", uptime.weighted_average_percent),
+    }))
 }
 
 fn vms(node: &Shared) -> BTreeMap<String, Vec<String>> {

@@ -30,6 +30,8 @@ use crate::node::Shared;
 
 /// Largest body that is read, in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// All header names and values of a request, in bytes. The server itself takes at most 100 headers.
+const HEADER_BYTES_MAX: usize = 32 << 10;
 /// What browsers may send, as upstream allows it.
 const CORS_METHODS: [axum::http::Method; 3] =
     [axum::http::Method::GET, axum::http::Method::POST, axum::http::Method::HEAD];
@@ -112,6 +114,10 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response<Body>
 /// Checks the host and reads the body.
 async fn admit(api: &Api, request: Request) -> Result<HttpRequest, HttpResponse> {
     let (head, body) = request.into_parts();
+    let sizes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if sizes.sum::<usize>() > HEADER_BYTES_MAX {
+        return Err(plain(431, "the headers are too large"));
+    }
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     if !is_host_allowed(host.unwrap_or_default(), &api.config.allowed_hosts) {
         return Err(plain(403, "invalid host specified"));

@@ -120,6 +120,7 @@ impl Load {
                 target,
                 accounts: keys.collect(),
                 period: Duration::from_secs_f64(urls.len() as f64 / rate),
+                offset: Duration::from_secs_f64(node as f64 / rate),
             };
             threads.push(thread::spawn(move || issuer.run()));
         }
@@ -145,11 +146,13 @@ struct Issuer {
     target: Target,
     accounts: Vec<(Key, u64)>,
     period: Duration,
+    offset: Duration,
 }
 
 impl Issuer {
     fn run(mut self) {
-        let start = Instant::now();
+        // The nodes' turns are spread evenly.
+        let start = Instant::now() + self.offset;
         let mut number = 0_u32;
         while !self.state.is_stopping.load(Ordering::Acquire) {
             let due = start + self.period * number;

@@ -1,8 +1,8 @@
 //! JSON-RPC 2.0 as AvalancheGo speaks it: one call per POST, no batches, and a failed method is
 //! answered with status 200. Upstream: `utils/json/codec.go`.
 
-use bytes::Bytes;
 use crate::http::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json; charset=utf-8";

@@ -62,7 +62,7 @@ struct Network {
     #[arg(long)]
     fresh: bool,
     /// HTTP port of node 0; node i has this + 2i, and the next for peers [default: 9650, or the next free ones]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     http_port: Option<u16>,
     /// Writes JSON lines
     #[arg(long)]

@@ -299,6 +299,14 @@ impl NetworkDescription {
         Ok(())
     }
 
+    /// What makes consensus impossible in a subnet, at the current height and with the parameters
+    /// of the flags where the subnet sets none.
+    pub fn check_parameters(&self, flags: &Parameters) -> Result<(), String> {
+        let height = self.p_chain.current_height;
+        let mut subnets = self.subnets.iter();
+        subnets.try_for_each(|subnet| subnet.check_parameters(&subnet.parameters(flags), height))
+    }
+
     /// The subnet and the chain of this name, ID or alias.
     pub fn find_chain(&self, name: &str) -> Option<(&Subnet, &Chain)> {
         let aliased = self.aliases.get(name).copied().or_else(|| name.parse().ok());

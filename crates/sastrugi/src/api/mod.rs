@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, tim
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
@@ -121,6 +121,9 @@ async fn admit(api: &Api, request: Request) -> Result<HttpRequest, HttpResponse>
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     if !is_host_allowed(host.unwrap_or_default(), &api.config.allowed_hosts) {
         return Err(plain(403, "invalid host specified"));
+    }
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(plain(413, "the body is too large"));
     }
     let read = tokio::time::timeout(api.config.read_timeout, to_bytes(body, BODY_BYTES_MAX)).await;
     let body = match read {

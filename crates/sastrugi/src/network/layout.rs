@@ -24,6 +24,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sastrugi_consensus::snowball::Parameters;
 use sastrugi_kvvm::Genesis;
 use sastrugi_types::{Id, hash};
 use sastrugi_vm::Clock as _;
@@ -54,6 +55,8 @@ const WEIGHT: u64 = 100;
 /// The first node's HTTP port unless another is asked for; its staking port is the next one, and
 /// each further node has the two after these.
 pub const HTTP_PORT: u16 = 9650;
+/// Mode of files that everybody of the group may read.
+const ENV_MODE: u32 = 0o640;
 /// Mode of files that hold keys.
 const PRIVATE_MODE: u32 = 0o600;
 /// Most nodes of a local network.
@@ -100,26 +103,30 @@ impl NetworkDir {
     }
 
     /// Makes a network. In the default place the folder is a new one, named by the time, and
-    /// `latest` leads to it.
+    /// `latest` leads to it. In another place a network that is there is moved aside.
     ///
     /// # Errors
-    /// Nothing is written when the ports that were asked for are taken.
+    /// Nothing is written when the ports that were asked for are taken, or the parameters do not
+    /// fit.
     pub fn create(place: &Path, plan: &Plan) -> Result<Self, StartError> {
         let ports = ports(plan.http_port, plan.nodes)?;
-        let is_default = place == expand(DEFAULT_DIR)?;
-        let path = if is_default { new_default_folder(place)? } else { place.to_path_buf() };
-        make_folder(&path)?;
-        let path = fs::canonicalize(&path).map_err(at(&path))?;
         let identities: Vec<NodeIdentity> =
             (0..plan.nodes).map(|_| NodeIdentity::generate()).collect::<Result<_, _>>()?;
         let description = describe(&identities, &ports, plan);
+        description.check_parameters(&Parameters::DEFAULT).map_err(StartError::Config)?;
+        let is_default = place == expand(DEFAULT_DIR)?;
+        if !is_default && Self::exists(place) {
+            set_aside(place)?;
+        }
+        let path = if is_default { new_default_folder(place)? } else { place.to_path_buf() };
+        make_folder(&path)?;
+        let path = fs::canonicalize(&path).map_err(at(&path))?;
         for (identity, (http, staking)) in identities.iter().zip(&ports) {
             write_node(&path, identity, *http, *staking)?;
         }
         write_json(&path.join("config.json"), &network_config(&description))?;
         write_json(&path.join("subnets").join("kv.json"), &subnet_file(&description))?;
-        let env = format!("export TMPNET_NETWORK_DIR={}\n", path.display());
-        write_new(&path.join("network.env"), env.as_bytes(), 0o640)?;
+        write_new(&path.join("network.env"), env_file(&path).as_bytes(), ENV_MODE)?;
         let network = Self { path, description };
         // The description comes last: a folder without it is no network.
         network.save()?;
@@ -146,11 +153,30 @@ impl NetworkDir {
         Ok(self.path.join(peer.node_id.to_string()))
     }
 
-    /// The flags of a node, as its process is given them.
+    /// The flags of a node, as its process is given them. They name the network's files where they
+    /// are now, even if the folder was moved.
     pub fn flags(&self, number: usize) -> Result<BTreeMap<String, String>, StartError> {
-        let path = self.node_dir(number)?.join("flags.json");
-        let text = fs::read_to_string(&path).map_err(at(&path))?;
-        serde_json::from_str(&text).map_err(|error| StartError::file(&path, error.to_string()))
+        let folder = self.node_dir(number)?;
+        let mut flags = read_flags(&folder)?;
+        flags.insert("data-dir".into(), folder.display().to_string());
+        let description = self.path.join(DESCRIPTION_FILE);
+        flags.insert("network-file".into(), description.display().to_string());
+        Ok(flags)
+    }
+
+    /// Writes where the files are, if the folder was moved.
+    pub fn settle(&self) -> Result<(), StartError> {
+        for number in 0..self.description.peers.len() {
+            let (folder, flags) = (self.node_dir(number)?, self.flags(number)?);
+            if read_flags(&folder)? != flags {
+                write_json(&folder.join("flags.json"), &json!(flags))?;
+            }
+        }
+        let (path, text) = (self.path.join("network.env"), env_file(&self.path));
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        replace(&path, &text, ENV_MODE)
     }
 
     /// How to reach a node, if it runs.
@@ -374,16 +400,38 @@ fn subnet_file(description: &NetworkDescription) -> Value {
     })
 }
 
-/// Replaces a file as a whole.
+fn read_flags(folder: &Path) -> Result<BTreeMap<String, String>, StartError> {
+    let path = folder.join("flags.json");
+    let text = fs::read_to_string(&path).map_err(at(&path))?;
+    serde_json::from_str(&text).map_err(|error| StartError::file(&path, error.to_string()))
+}
+
+fn env_file(network: &Path) -> String {
+    format!("export TMPNET_NETWORK_DIR={}\n", network.display())
+}
+
 fn write_json(path: &Path, value: &Value) -> Result<(), StartError> {
-    if let Some(folder) = path.parent() {
-        make_folder(folder)?;
-    }
-    let beside = path.with_extension("json.new");
+    replace(path, &format!("{value:#}\n"), PRIVATE_MODE)
+}
+
+/// Replaces a file as a whole.
+fn replace(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
+    let beside = path.with_added_extension("new");
     // What an interrupted write left behind.
     drop(fs::remove_file(&beside));
-    write_new(&beside, format!("{value:#}\n").as_bytes(), PRIVATE_MODE)?;
+    write_new(&beside, text.as_bytes(), mode)?;
     fs::rename(&beside, path).map_err(at(path))
+}
+
+/// Moves a network away, so that nothing in it is lost; it can be run from where it is then.
+fn set_aside(place: &Path) -> Result<(), StartError> {
+    let place = fs::canonicalize(place).map_err(at(place))?;
+    let free = (1_u32..)
+        .map(|number| place.with_added_extension(format!("old{number}")))
+        .find(|aside| !aside.exists());
+    let aside = free.ok_or_else(|| StartError::file(&place, "has no free name beside it"))?;
+    fs::rename(&place, &aside).map_err(at(&place))?;
+    NetworkDir::open(&aside)?.settle()
 }
 
 /// The folder of a new network beside `latest`, named by the time.

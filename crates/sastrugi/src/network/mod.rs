@@ -7,12 +7,12 @@ mod screen;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
+use sastrugi_consensus::snowball::Parameters;
 use sastrugi_types::{Id, WallTime};
 use sastrugi_vm::{Block, Clock as _};
 use tokio::runtime::Runtime;
@@ -21,8 +21,8 @@ use crate::{
     config::{NodeConfig, Values, expand, parameters},
     description::SnowParameters,
     environment::SystemClock,
-    error::{StartError, at},
-    node::{BlockObserver, Node},
+    error::StartError,
+    node::{BlockObserver, Node, PreparedNode},
     signals::Signals,
 };
 use layout::{CHAIN_NAME, DEFAULT_DIR, NetworkDir, Plan};
@@ -71,11 +71,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let runtime = Runtime::new()
         .map_err(|error| StartError::Other(format!("cannot start the runtime: {error}")))?;
     let signals = Signals::listen(&runtime)?;
+    let started = Instant::now();
+    let prepared = prepare_nodes(&network, &runtime)?;
     crate::logging::to_file(&network.path.join("sastrugi.log"))?;
     let screen = Screen::new(options.json, options.load.is_some());
     let watch = Arc::new(Watch::default());
-    let started = Instant::now();
-    let nodes = start_nodes(&network, &runtime, &watch, options.load.is_some())?;
+    let nodes = start_nodes(prepared, &watch, options.load.is_some())?;
     screen.started(&network, &nodes);
     wait_until_healthy(&nodes, &signals);
     screen.healthy(&nodes, started.elapsed());
@@ -162,21 +163,23 @@ impl BlockObserver for Ear {
     }
 }
 
+fn prepare_nodes(network: &NetworkDir, runtime: &Runtime) -> Result<Vec<PreparedNode>, StartError> {
+    let prepare = |number| {
+        let config = NodeConfig::new(values(&network.flags(number)?)?)?;
+        PreparedNode::new(config, runtime.handle())
+    };
+    (0..network.description.peers.len()).map(prepare).collect()
+}
+
 fn start_nodes(
-    network: &NetworkDir,
-    runtime: &Runtime,
+    prepared: Vec<PreparedNode>,
     watch: &Arc<Watch>,
     has_load: bool,
 ) -> Result<Vec<Node>, StartError> {
     let mut nodes: Vec<Node> = Vec::new();
-    for number in 0..network.description.peers.len() {
+    for (number, prepared) in prepared.into_iter().enumerate() {
         let ear = Ear { watch: watch.clone(), clock: SystemClock::start(), node: number, has_load };
-        let started = network
-            .flags(number)
-            .and_then(|flags| values(&flags))
-            .and_then(NodeConfig::new)
-            .and_then(|config| Node::start(config, runtime.handle(), Arc::new(ear)));
-        match started {
+        match prepared.start(Arc::new(ear)) {
             Ok(node) => nodes.push(node),
             Err(error) => {
                 stop_nodes(nodes);
@@ -229,9 +232,6 @@ fn open_or_create(options: &Options, snow: &Values) -> Result<NetworkDir, StartE
     let mut network = NetworkDir::open(&place)?;
     check_not_running(&network)?;
     if options.fresh {
-        if options.data_dir.is_some() {
-            set_aside(&place)?;
-        }
         return NetworkDir::create(&place, &plan);
     }
     let count = network.description.peers.len();
@@ -246,9 +246,13 @@ fn open_or_create(options: &Options, snow: &Values) -> Result<NetworkDir, StartE
             let own = subnet.config.consensus_parameters.get_or_insert_default();
             *own = merged(*own, snow_parameters(snow));
         }
-        network.save()?;
+        network.description.check_parameters(&Parameters::DEFAULT).map_err(StartError::Config)?;
     }
     network.move_ports(options.http_port)?;
+    if !options.snow.is_empty() {
+        network.save()?;
+    }
+    network.settle()?;
     Ok(network)
 }
 
@@ -263,17 +267,6 @@ fn check_not_running(network: &NetworkDir) -> Result<(), StartError> {
                     process.pid
                 ),
             ));
-        }
-    }
-    Ok(())
-}
-
-/// Moves a folder away, so that nothing in it is lost.
-fn set_aside(place: &Path) -> Result<(), StartError> {
-    for number in 1_u32.. {
-        let aside = place.with_extension(format!("old{number}"));
-        if !aside.exists() {
-            return std::fs::rename(place, &aside).map_err(at(place));
         }
     }
     Ok(())

@@ -15,13 +15,10 @@ use std::sync::{
 };
 
 use sastrugi_types::Instant;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, pause},
     clock::Clock,
     config::InboundLimits,
     stats::{Sum, ThrottleStats},
@@ -57,15 +54,8 @@ impl Admission {
     /// Waits until a body of `length` bytes may be read.
     pub(crate) async fn admit(&self, length: usize, clock: Clock, waits: &Waits) -> Permit {
         let message = waits.messages.time(clock, acquire(&self.messages, 1)).await;
-        let pause = self.bandwidth.take(length, clock.instant());
-        waits
-            .bandwidth
-            .time(clock, async {
-                if !pause.is_zero() {
-                    sleep(pause).await;
-                }
-            })
-            .await;
+        let wait = self.bandwidth.take(length, clock.instant());
+        waits.bandwidth.time(clock, pause(wait)).await;
         let bytes = waits.bytes.time(clock, acquire(&self.bytes, length as u32)).await;
         Permit { _message: message, _bytes: bytes }
     }

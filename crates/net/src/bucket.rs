@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sastrugi_types::Instant;
+use tokio::time::sleep;
 
 /// A bucket. Takers go into debt and are told how long to wait, so they pass in the order in
 /// which they came.
@@ -42,6 +43,13 @@ impl Bucket {
         } else {
             Duration::from_secs_f64(-level.tokens / self.per_second)
         }
+    }
+}
+
+/// Waits; for no time without waiting for the timer's next beat.
+pub(crate) async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
     }
 }
 

@@ -1,8 +1,11 @@
-//! One connection: the peer machine, its socket, and the two tasks between them.
+//! One connection: the peer machine, its socket, and the task between them.
+//!
+//! The task runs two loops side by side, so an answer leaves without waking another task:
 //!
 //! * The reader feeds the machine with what arrives, waits for the [admission](crate::admission)
 //!   of each frame, and keeps the machine's time, whatever it waits for.
-//! * The writer takes messages until a batch is full, writes the batch, and says so.
+//! * The writer takes messages until a batch is full, writes the batch, and says so. While the
+//!   socket takes nothing the reader goes on.
 //! * When one of them ends, or the network closes, so does the other, and then the machine.
 //!
 //! Locks: the machine is locked for each call, and what it reports is handled under that lock.
@@ -10,12 +13,13 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use sastrugi_types::{Id, Instant, NodeId};
 use sastrugi_wire::{
@@ -26,7 +30,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
     net::TcpStream,
     sync::Notify,
-    task::AbortHandle,
     time::{Sleep, sleep_until},
 };
 use tokio_rustls::TlsStream;
@@ -41,8 +44,8 @@ use crate::{
 const READ_BYTES: usize = 16 * 1024;
 /// A batch is written once it is at least this long.
 const BATCH_BYTES: usize = 64 * 1024;
-/// A buffer for batches that has grown beyond this is given back.
-const BATCH_KEPT_BYTES: usize = 256 * 1024;
+/// A message at least this long ends a batch, and is written without being copied into it.
+const LARGE_BYTES: usize = 16 * 1024;
 
 /// A connection past TLS, as all threads see it.
 pub(crate) struct Connection {
@@ -138,30 +141,28 @@ pub(crate) async fn run(
     connection: Arc<Connection>,
     stream: TlsStream<TcpStream>,
 ) {
+    let ending = Ending { shared: &shared, connection: &connection };
     let (read_half, write_half) = split(stream);
-    let writer = Writer { shared: Arc::clone(&shared), connection: Arc::clone(&connection) };
-    let writer = shared.spawn(writer.run(write_half));
-    let ending = Ending { shared: &shared, connection: &connection, writer: writer.abort };
     let mut reader = Reader::new(&shared, &connection);
+    let writer = Writer { shared: &shared, connection: &connection };
     tokio::select! {
+        biased;
         () = reader.run(read_half) => {}
-        _ = writer.ended => {}
+        () = writer.run(write_half) => {}
         () = connection.end.notified() => {}
     }
     drop(ending);
 }
 
-/// Whatever ends the reader, a panic of the caller's inbox included, ends the writer and the
-/// machine, so that the node may come back.
+/// Whatever ends the task, a panic of the caller's inbox included, ends the machine, so that the
+/// node may come back.
 struct Ending<'a> {
     shared: &'a Shared,
     connection: &'a Connection,
-    writer: AbortHandle,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.writer.abort();
         let mut surroundings = Surroundings::new(self.shared, self.connection.node);
         self.connection.peer.lock().handle_end(&mut surroundings);
     }
@@ -271,41 +272,57 @@ impl<'a> Reader<'a> {
 }
 
 /// The writing side.
-struct Writer {
-    shared: Arc<Shared>,
-    connection: Arc<Connection>,
+struct Writer<'a> {
+    shared: &'a Shared,
+    connection: &'a Connection,
 }
 
-impl Writer {
+/// What is written at once: many small messages, and after them a large one.
+#[derive(Default)]
+struct Batch {
+    small: BytesMut,
+    large: Bytes,
+}
+
+impl Writer<'_> {
     /// Ends with the machine, or when the socket breaks.
-    async fn run(self, mut half: WriteHalf<TlsStream<TcpStream>>) {
-        let mut batch = BytesMut::new();
+    async fn run(&self, mut half: WriteHalf<TlsStream<TcpStream>>) {
+        let mut batch = Batch::default();
         while self.gather(&mut batch) {
-            if batch.is_empty() {
+            if batch.small.is_empty() {
                 self.connection.wake.notified().await;
                 continue;
             }
-            if half.write_all(&batch).await.is_err() || half.flush().await.is_err() {
+            if write(&mut half, &batch).await.is_err() {
                 return;
             }
             self.connection.peer.lock().handle_flushed();
-            batch.clear();
-            if batch.capacity() > BATCH_KEPT_BYTES {
-                batch = BytesMut::new();
-            }
+            batch.small.clear();
+            batch.large.clear();
         }
     }
 
     /// Fills a batch with what waits. Says false when the machine is closed.
-    fn gather(&self, batch: &mut BytesMut) -> bool {
+    fn gather(&self, batch: &mut Batch) -> bool {
         let now = self.shared.clock.now();
         let mut peer = self.connection.peer.lock();
-        while batch.len() < BATCH_BYTES {
+        while batch.small.len() < BATCH_BYTES && batch.large.is_empty() {
             let Some(message) = peer.poll_output(now) else { break };
-            if frame::write(&message.bytes, batch).is_ok() {
-                self.shared.counters.sent(&message, now.instant);
+            let Ok(header) = frame::header(message.bytes.len()) else { continue };
+            self.shared.counters.sent(&message, now.instant);
+            batch.small.put_slice(&header);
+            if message.bytes.len() < LARGE_BYTES {
+                batch.small.put_slice(&message.bytes);
+            } else {
+                batch.large = message.bytes;
             }
         }
         peer.closed().is_none()
     }
+}
+
+async fn write(half: &mut WriteHalf<TlsStream<TcpStream>>, batch: &Batch) -> io::Result<()> {
+    half.write_all(&batch.small).await?;
+    half.write_all(&batch.large).await?;
+    half.flush().await
 }

@@ -17,16 +17,11 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use sastrugi_types::{Instant, NodeId, sampler::Source};
 use sastrugi_wire::{peer::Direction, signed_ip::is_public};
-use tokio::{
-    net::TcpStream,
-    sync::Notify,
-    task::AbortHandle,
-    time::{sleep, timeout},
-};
+use tokio::{net::TcpStream, sync::Notify, task::AbortHandle, time::timeout};
 use tracing::{debug, info, warn};
 
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, pause},
     config::DialConfig,
     shared::Shared,
     upgrade::{self, UpgradeError},
@@ -45,7 +40,7 @@ struct Wanted {
     address: SocketAddr,
     is_pause_forgotten: bool,
     lost: Arc<Notify>,
-    task: Option<AbortHandle>,
+    task: AbortHandle,
 }
 
 impl Dialled {
@@ -76,9 +71,7 @@ impl Dialled {
     /// Ends all dialling.
     pub(crate) fn close(&self) {
         for wanted in self.wanted.lock().values() {
-            if let Some(task) = &wanted.task {
-                task.abort();
-            }
+            wanted.task.abort();
         }
     }
 
@@ -109,22 +102,21 @@ pub(crate) fn want(shared: &Arc<Shared>, node: NodeId, address: SocketAddr) {
     }
     let lost = Arc::new(Notify::new());
     let task = shared.spawn(keep(Arc::clone(shared), node, Arc::clone(&lost)));
-    let task = Some(task.abort);
     all.insert(node, Wanted { address, is_pause_forgotten: false, lost, task });
 }
 
 async fn keep(shared: Arc<Shared>, node: NodeId, lost: Arc<Notify>) {
     let config = shared.config.dial;
-    let mut pause = Duration::ZERO;
+    let mut delay = Duration::ZERO;
     loop {
         while shared.registry.contains(node) {
             lost.notified().await;
         }
         if shared.dialled.takes_no_pause(node) {
-            pause = Duration::ZERO;
+            delay = Duration::ZERO;
         }
-        sleep(pause).await;
-        pause = longer(pause, config, &mut **shared.random.lock());
+        pause(delay).await;
+        delay = longer(delay, config, &mut **shared.random.lock());
         if shared.registry.contains(node) {
             continue;
         }
@@ -145,7 +137,7 @@ async fn dial(shared: &Arc<Shared>, node: NodeId, address: SocketAddr) -> Result
     if !shared.config.allow_private_ips && !is_public(address.ip()) {
         return Err(UpgradeError::PrivateAddress);
     }
-    sleep(shared.dialled.rate.take(1, shared.clock.instant())).await;
+    pause(shared.dialled.rate.take(1, shared.clock.instant())).await;
     let connecting = timeout(shared.config.dial.timeout, TcpStream::connect(address)).await;
     let stream = connecting.map_err(|_| UpgradeError::Timeout)?.map_err(UpgradeError::Connect)?;
     stream.set_nodelay(true).map_err(UpgradeError::Connect)?;
@@ -184,16 +176,16 @@ mod tests {
         let config = DialConfig::default();
         for seed in 0..100 {
             let mut random = Mt19937_64::new(seed);
-            let mut pause = Duration::ZERO;
+            let mut delay = Duration::ZERO;
             for exponent in 1..=5 {
-                pause = longer(pause, config, &mut random);
-                assert!(pause >= config.delay_initial);
-                assert!(pause <= Duration::from_secs(1 << exponent));
+                delay = longer(delay, config, &mut random);
+                assert!(delay >= config.delay_initial);
+                assert!(delay <= Duration::from_secs(1 << exponent));
             }
             for _ in 0..100 {
-                pause = longer(pause, config, &mut random);
+                delay = longer(delay, config, &mut random);
             }
-            assert!(pause >= config.delay_max.mul_f64(0.75) && pause <= config.delay_max);
+            assert!(delay >= config.delay_max.mul_f64(0.75) && delay <= config.delay_max);
         }
     }
 }

@@ -12,12 +12,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::sleep,
 };
 use tracing::debug;
 
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, pause},
     shared::Shared,
     tasks::Running,
     upgrade::{self, Cooldown, UpgradeError},
@@ -35,10 +34,10 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let slots = Arc::new(Semaphore::new(config.upgrades_max));
     let mut upgrades = JoinSet::new();
     loop {
-        sleep(rate.take(1, shared.clock.instant())).await;
+        pause(rate.take(1, shared.clock.instant())).await;
         let Ok((stream, address)) = listener.accept().await else {
             shared.counters.accept_failed.fetch_add(1, Ordering::Relaxed);
-            sleep(PAUSE_AFTER_ERROR).await;
+            pause(PAUSE_AFTER_ERROR).await;
             continue;
         };
         while upgrades.try_join_next().is_some() {}

@@ -137,7 +137,7 @@ impl Network {
             tasks: Tasks::default(),
             config,
         });
-        let listener = shared.spawn(listen::run(Arc::clone(&shared), listener)).abort;
+        let listener = shared.spawn(listen::run(Arc::clone(&shared), listener));
         Ok(Self { shared, address, listener })
     }
 

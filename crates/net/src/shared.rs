@@ -14,11 +14,7 @@ use sastrugi_wire::{
     signed_ip::IpSigner,
     throttle::OutboundThrottler,
 };
-use tokio::{
-    net::TcpStream,
-    runtime::Handle,
-    task::{AbortHandle, JoinHandle},
-};
+use tokio::{net::TcpStream, runtime::Handle, task::AbortHandle};
 use tokio_rustls::TlsStream;
 
 use crate::{
@@ -60,21 +56,15 @@ pub(crate) struct OwnIp {
     pub(crate) signer: IpSigner,
 }
 
-/// A task that was started.
-pub(crate) struct Task {
-    pub(crate) abort: AbortHandle,
-    pub(crate) ended: JoinHandle<()>,
-}
-
 impl Shared {
     /// Starts a task, and counts it.
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let running = self.tasks.enter();
-        let ended = self.runtime.spawn(async move {
+        let task = self.runtime.spawn(async move {
             let _running = running;
             future.await;
         });
-        Task { abort: ended.abort_handle(), ended }
+        task.abort_handle()
     }
 
     /// Whether a connection to `node` is desired.

@@ -14,11 +14,21 @@ use std::sync::Arc;
 use rustls::{
     CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct,
     DistinguishedName, Error as TlsError, PeerIncompatible, ServerConfig, SignatureScheme,
+    SupportedCipherSuite,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key},
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{
+            self,
+            cipher_suite::{
+                TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+            },
+        },
+        verify_tls13_signature_with_raw_key,
+    },
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
         NoServerSessionStorage,
@@ -40,6 +50,10 @@ const SCHEMES: [SignatureScheme; 4] = [
     SignatureScheme::RSA_PSS_SHA512,
 ];
 
+/// The quickest one first, as Go prefers it too.
+const CIPHER_SUITES: [SupportedCipherSuite; 3] =
+    [TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256];
+
 /// The TLS settings of a node, for both roles. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -56,7 +70,10 @@ impl Tls {
     ///
     /// If the TLS library cannot use the key.
     pub fn new(identity: &Identity) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: CIPHER_SUITES.to_vec(),
+            ..aws_lc_rs::default_provider()
+        });
         let certificate = CertificateDer::from(identity.certificate().der().to_vec());
         let key = provider.key_provider.load_private_key(identity.private_key_der().clone_key())?;
         let own = Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key)));

@@ -1,5 +1,11 @@
 //! The table of families and the directory of vectors agree.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a file that is not as expected must fail the test"
+)]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use sastrugi_conformance::{Column, FAMILIES, Kind, directory, read, trace_files};

@@ -3,6 +3,13 @@
 //! The fields of a case become a generated message. Serialized, it must be read as the same
 //! message, or refused for the same reason, as the bytes of the case.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a vector that is not as expected must fail the test"
+)]
+
 #[path = "p2p/fields.rs"]
 mod fields;
 

@@ -59,6 +59,8 @@ pub const HTTP_PORT: u16 = 9650;
 const ENV_MODE: u32 = 0o640;
 /// Mode of files that hold keys.
 const PRIVATE_MODE: u32 = 0o600;
+/// Most networks that are set aside beside one.
+const ASIDE_MAX: u32 = 10_000;
 /// Most nodes of a local network.
 pub const NODES_MAX: usize = 100;
 
@@ -426,7 +428,7 @@ fn replace(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
 /// Moves a network away, so that nothing in it is lost; it can be run from where it is then.
 fn set_aside(place: &Path) -> Result<(), StartError> {
     let place = fs::canonicalize(place).map_err(at(place))?;
-    let free = (1_u32..)
+    let free = (1..=ASIDE_MAX)
         .map(|number| place.with_added_extension(format!("old{number}")))
         .find(|aside| !aside.exists());
     let aside = free.ok_or_else(|| StartError::file(&place, "has no free name beside it"))?;

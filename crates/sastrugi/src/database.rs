@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 use parking_lot::RwLock;
 use sastrugi_vm::db::{Batch, Change, Database, DbError, Durability, Pairs};
 
@@ -133,7 +133,8 @@ impl Database for DiskDatabase {
     }
 
     fn iterate<'a>(&'a self, prefix: &[u8], start: &[u8]) -> Result<Pairs<'a>, DbError> {
-        let pairs = self.opened()?.pairs;
+        let Open { store, pairs } = self.opened()?;
+        let snapshot = store.snapshot();
         let prefix = marked(prefix);
         let from = marked(start).max(prefix.clone());
         let open = Arc::clone(&self.open);
@@ -152,7 +153,9 @@ impl Database for DiskDatabase {
             let now = std::mem::replace(&mut is_over, pair.is_err());
             (!now).then_some(pair)
         };
-        Ok(Box::new(pairs.range(from..).map(read).take_while(within).map_while(until_error)))
+        Ok(Box::new(
+            snapshot.range(&pairs, from..).map(read).take_while(within).map_while(until_error),
+        ))
     }
 
     fn compact(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<(), DbError> {

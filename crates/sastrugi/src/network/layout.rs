@@ -123,8 +123,10 @@ impl NetworkDir {
         let path = if is_default { new_default_folder(place)? } else { place.to_path_buf() };
         make_folder(&path)?;
         let path = fs::canonicalize(&path).map_err(at(&path))?;
+        // A node alone has no peers, and is well without.
+        let peers_min = plan.nodes.saturating_sub(1).min(1);
         for (identity, (http, staking)) in identities.iter().zip(&ports) {
-            write_node(&path, identity, *http, *staking)?;
+            write_node(&path, identity, *http, *staking, peers_min)?;
         }
         write_json(&path.join("config.json"), &network_config(&description))?;
         write_json(&path.join("subnets").join("kv.json"), &subnet_file(&description))?;
@@ -343,6 +345,7 @@ fn write_node(
     identity: &NodeIdentity,
     http: u16,
     staking: u16,
+    peers_min: usize,
 ) -> Result<(), StartError> {
     let folder = network.join(identity.node_id().to_string());
     let own = BTreeMap::from([
@@ -362,6 +365,7 @@ fn write_node(
     flags.insert("staking-port", staking.to_string());
     flags.insert("public-ip", Ipv4Addr::LOCALHOST.to_string());
     flags.insert("network-max-reconnect-delay", "1s".into());
+    flags.insert("network-health-min-conn-peers", peers_min.to_string());
     let text = |value: &Value| format!("{value:#}\n");
     write_new(&folder.join("config.json"), text(&config).as_bytes(), PRIVATE_MODE)?;
     write_new(&folder.join("flags.json"), text(&json!(flags)).as_bytes(), PRIVATE_MODE)

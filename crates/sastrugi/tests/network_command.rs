@@ -1,0 +1,201 @@
+//! `sastrugi network` and `sastrugi kv` as a person uses them.
+
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+#![expect(clippy::print_stdout, reason = "figures are shown, not asserted")]
+
+#[path = "support/ports.rs"]
+mod ports;
+#[path = "support/program.rs"]
+mod program;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use ports::Ports;
+use program::{Ended, Program, until};
+
+/// A folder for networks and for the home of whoever runs the command.
+struct Desk {
+    folder: tempfile::TempDir,
+    ports: Ports,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), ports: Ports::take() }
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Starts a network and waits until its nodes are healthy.
+    fn network(&self, place: &str, more: &[&str]) -> Program {
+        let port = self.ports.first().to_string();
+        let place = self.place(place);
+        let mut arguments = vec!["network", "--data-dir", &place, "--http-port", &port];
+        arguments.extend(more);
+        let mut program = Program::start(&self.home(), &arguments);
+        until("the network is healthy", || {
+            program.assert_runs();
+            program.stdout().contains("healthy").then_some(())
+        });
+        program
+    }
+
+    fn kv(&self, arguments: &[&str]) -> Ended {
+        Program::run(&self.home(), &[&["kv"], arguments].concat())
+    }
+
+    /// What `sastrugi kv` answers about a network.
+    fn ask(&self, place: &str, arguments: &[&str]) -> Value {
+        let place = self.place(place);
+        let ended = self.kv(&[arguments, &["--json", "--data-dir", &place]].concat());
+        serde_json::from_str(&ended.assert_success().stdout).unwrap()
+    }
+}
+
+/// Ctrl-C. The network stops cleanly and leaves no sign of running nodes behind.
+fn interrupt(network: Program) -> Ended {
+    let ended = network.stop(Signal::INT);
+    ended.assert_success();
+    ended
+}
+
+/// The JSON events of a kind.
+fn events(text: &str, kind: &str) -> Vec<Value> {
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["event"] == kind).collect()
+}
+
+fn nodes_in(place: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| name(path).starts_with("NodeID-")).collect()
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+/// The height of the block a `kv get` was answered from.
+fn height(reply: &Value) -> u64 {
+    reply["reply"]["height"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_network_keeps_its_data_when_it_is_started_again() {
+    let desk = Desk::new();
+    let network = desk.network("network", &["--json"]);
+    let healthy = events(&network.stdout(), "healthy").remove(0);
+    assert_eq!(healthy["nodes"], 5);
+    println!("healthy after {} ms", healthy["afterMs"]);
+    let nodes = events(&network.stdout(), "node");
+    assert_eq!(nodes.len(), 5);
+
+    let put = desk.ask("network", &["put", "greeting", "hello", "--node", "4"]);
+    assert_eq!(put["height"], 1);
+    println!("the first write took {} ms", put["afterMs"]);
+    let uri = nodes[1]["uri"].as_str().unwrap();
+    desk.kv(&["put", "farewell", "goodbye", "--url", uri]).assert_success();
+    desk.kv(&["put", "waste", "1", "--url", uri]).assert_success();
+    desk.kv(&["delete", "waste", "--url", uri]).assert_success();
+    let get = || desk.ask("network", &["get", "greeting", "--proof", "--node", "3"]);
+    let before = until("node 3 knows all", || Some(get()).filter(|reply| height(reply) == 4));
+    assert_eq!(before["proven"], true);
+    interrupt(network);
+    let place = desk.place("network");
+    for node in nodes_in(&place) {
+        assert!(!node.join("process.json").exists(), "{}", node.display());
+    }
+
+    let network = desk.network("network", &["--json", "--nodes", "5"]);
+    let again = desk.ask("network", &["get", "greeting", "--proof", "--node", "3"]);
+    assert_eq!(again, before);
+    let range = desk.kv(&["range", "--data-dir", &place, "--node", "2"]);
+    assert_eq!(range.assert_success().stdout, "farewell\tgoodbye\ngreeting\thello\n");
+    let missing = desk.kv(&["get", "waste", "--data-dir", &place]);
+    assert_eq!((missing.status.code(), missing.stderr.as_str()), (Some(1), ""));
+    assert_eq!(missing.stdout, "waste is not set at height 4\n");
+    let status = put["txID"].as_str().unwrap();
+    let status = desk.kv(&["status", status, "--data-dir", &place]);
+    assert_eq!(status.assert_success().stdout, "accepted at height 1\n");
+    let account = desk.ask("network", &["account"]);
+    assert_eq!(account["nextNonce"], "4");
+    let put = desk.ask("network", &["put", "greeting", "again"]);
+    assert_eq!(put["height"], 5);
+    interrupt(network);
+}
+
+#[test]
+fn load_is_reported_with_times_to_finality() {
+    let desk = Desk::new();
+    let arguments = ["--json", "--load", "20", "--duration", "5"];
+    let ended = desk.network("network", &arguments).end();
+    let report = events(&ended.assert_success().stdout, "load").remove(0);
+    println!("{report}");
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert!(0 < count("accepted") && count("accepted") <= count("issued"), "{report}");
+    assert_eq!(report["refused"], 0);
+    let percentile = |name: &str| report["finalityMs"][name].as_f64().unwrap();
+    assert!(0.0 < percentile("p50") && percentile("p50") <= percentile("p95"), "{report}");
+    assert!(percentile("p95") <= percentile("p99"), "{report}");
+    assert!(!events(&ended.stdout, "status").is_empty());
+    assert_eq!(events(&ended.stdout, "stopped").len(), 1);
+}
+
+#[test]
+fn a_fresh_network_keeps_the_old_one_aside_where_it_still_runs() {
+    let desk = Desk::new();
+    let network = desk.network("my.network", &["--json"]);
+    desk.ask("my.network", &["put", "greeting", "hello"]);
+    interrupt(network);
+    let old = nodes_in(&desk.place("my.network"));
+
+    let network = desk.network("my.network", &["--json", "--fresh", "--nodes", "2"]);
+    let new = nodes_in(&desk.place("my.network"));
+    assert_eq!(new.len(), 2);
+    assert!(new.iter().all(|node| !old.contains(node)));
+    let place = desk.place("my.network");
+    assert_eq!(desk.kv(&["get", "greeting", "--data-dir", &place]).status.code(), Some(1));
+    interrupt(network);
+
+    let network = desk.network("my.network.old1", &["--json"]);
+    let get = desk.ask("my.network.old1", &["get", "greeting", "--node", "2"]);
+    assert_eq!(get["reply"]["value"], "0x68656c6c6f");
+    interrupt(network);
+    assert_eq!(nodes_in(&desk.place("my.network")), new);
+}
+
+#[test]
+fn a_network_of_one_node_works() {
+    let desk = Desk::new();
+    let network = desk.network("network", &["--json", "--nodes", "1"]);
+    assert_eq!(events(&network.stdout(), "healthy")[0]["nodes"], 1);
+    assert_eq!(desk.ask("network", &["put", "greeting", "hello"])["height"], 1);
+    interrupt(network);
+}
+
+#[test]
+fn plain_output_is_text_and_only_text() {
+    let desk = Desk::new();
+    let network = desk.network("network", &[]);
+    let place = desk.place("network");
+    let put = desk.kv(&["put", "greeting", "hello", "--data-dir", &place]);
+    until("the write is shown", || network.stdout().contains("heights 1").then_some(()));
+    let stopped = interrupt(network).stdout;
+    assert!(stopped.contains("5 of 5 nodes healthy"), "{stopped}");
+    assert!(stopped.lines().last().unwrap().starts_with("stopped in "), "{stopped}");
+    for text in [&stopped, &put.assert_success().stdout] {
+        let is_control = |letter: &char| letter.is_control() && *letter != '\n';
+        assert_eq!(text.chars().find(is_control), None, "{text:?}");
+    }
+}

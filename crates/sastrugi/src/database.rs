@@ -3,10 +3,16 @@
 //! Everything lives in one keyspace; users get their part of it through
 //! [`sastrugi_vm::db::PrefixDb`]. A synced batch is on the disk when the call returns, and is there
 //! whole or not at all after a crash. Opening takes a lock on the folder that ends with the process.
+//!
+//! # Damage
+//! The store takes a journal that is cut off, or garbled in the middle, for the end of what was
+//! written, and a missing part for an empty one. Therefore each close is numbered: the seal is the
+//! last thing written to the store, and then to a file beside it. A store whose seal is lower than
+//! the file's has lost what it held, and is refused.
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +22,10 @@ use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 use parking_lot::RwLock;
 use sastrugi_vm::db::{Batch, Change, Database, DbError, Durability, Pairs};
 
-use crate::{error::StartError, identity::make_folder};
+use crate::{
+    error::{StartError, at},
+    identity::{make_folder, replace},
+};
 
 /// Memory for blocks read from disk, in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -26,6 +35,12 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const WORKERS: usize = 1;
 /// Stands before every key, because the store has no empty key.
 const KEY_MARK: u8 = b'k';
+/// The seal's key in the store.
+const SEAL_KEY: &[u8] = b"seal";
+/// The seal's file.
+const SEAL_FILE: &str = "seal";
+/// Mode of the seal's file.
+const SEAL_MODE: u32 = 0o600;
 
 /// A database in a folder. Clones are the same database.
 #[derive(Clone)]
@@ -46,8 +61,12 @@ impl DiskDatabase {
     /// # Errors
     /// Another process has it open; the files are damaged; the disk fails.
     pub fn open(path: &Path) -> Result<Self, StartError> {
+        if path.is_file() {
+            return Err(StartError::file(path, "is a file; a database needs a folder"));
+        }
         make_folder(path)?;
         let open = open(path).map_err(|error| StartError::file(path, advice(&error)))?;
+        open.check_seal(path)?;
         Ok(Self { path: Arc::new(path.to_path_buf()), open: Arc::new(RwLock::new(Some(open))) })
     }
 
@@ -58,6 +77,38 @@ impl DiskDatabase {
     /// Bytes on the disk.
     pub fn disk_bytes(&self) -> Result<u64, DbError> {
         self.opened()?.store.disk_space().map_err(failed)
+    }
+}
+
+impl Open {
+    /// The number of the last close that the store knows.
+    fn seal(&self) -> Result<u64, fjall::Error> {
+        let seal = self.pairs.get(SEAL_KEY)?;
+        Ok(seal.and_then(|seal| seal.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
+    }
+
+    /// The store must know the close that the file tells of.
+    fn check_seal(&self, path: &Path) -> Result<(), StartError> {
+        let file = path.join(SEAL_FILE);
+        let told = match fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse().unwrap_or(u64::MAX),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(at(&file)(error)),
+        };
+        let known = self.seal().map_err(|error| StartError::file(path, advice(&error)))?;
+        if known >= told {
+            return Ok(());
+        }
+        Err(StartError::file(path, damaged("it lost what was written before it was closed")))
+    }
+
+    /// Numbers this close, in the store and then in the file.
+    fn seal_again(&self, path: &Path) -> Result<(), DbError> {
+        let seal = self.seal().map_err(failed)? + 1;
+        self.pairs.insert(SEAL_KEY, seal.to_be_bytes()).map_err(failed)?;
+        self.store.persist(PersistMode::SyncAll).map_err(failed)?;
+        replace(&path.join(SEAL_FILE), &format!("{seal}\n"), SEAL_MODE)
+            .map_err(|error| DbError::Io(error.to_string()))
     }
 }
 
@@ -78,12 +129,20 @@ fn advice(error: &fjall::Error) -> String {
             "the database is in use by another process; stop that node or choose another folder"
                 .into()
         }
+        // A store is made where one seems to be missing, and some of its files are there.
+        fjall::Error::Io(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            damaged("it is not complete")
+        }
         fjall::Error::Io(error) => format!("the database cannot be opened: {error}"),
-        other => format!(
-            "the database is damaged ({other}); restore the folder from a copy, or move it away \
-             and let the node fetch everything anew"
-        ),
+        other => damaged(&format!("{other:?}")),
     }
+}
+
+fn damaged(how: &str) -> String {
+    format!(
+        "the database is damaged ({how}); restore the folder from a copy, or move it away and let \
+         the node fetch everything anew"
+    )
 }
 
 fn failed(error: fjall::Error) -> DbError {
@@ -166,7 +225,7 @@ impl Database for DiskDatabase {
 
     fn close(&self) -> Result<(), DbError> {
         let open = self.open.write().take().ok_or(DbError::Closed)?;
-        open.store.persist(PersistMode::SyncAll).map_err(failed)
+        open.seal_again(&self.path)
     }
 }
 
@@ -204,13 +263,52 @@ mod tests {
 
     #[test]
     fn damaged_files_are_an_error() {
+        type Damage = fn(&Path);
+        let damages: [(&str, Damage); 7] = [
+            ("garbage", |db| fs::write(db.join("version"), b"garbage").unwrap()),
+            ("no version", |db| fs::remove_file(db.join("version")).unwrap()),
+            ("no journal", |db| fs::remove_file(db.join("0.jnl")).unwrap()),
+            ("empty journal", |db| fs::write(db.join("0.jnl"), b"").unwrap()),
+            ("garbled journal", |db| {
+                let mut bytes = fs::read(db.join("0.jnl")).unwrap();
+                bytes[..8].copy_from_slice(b"garbage!");
+                fs::write(db.join("0.jnl"), bytes).unwrap();
+            }),
+            ("no keyspaces", |db| fs::remove_dir_all(db.join("keyspaces")).unwrap()),
+            ("no keyspace", |db| fs::remove_dir_all(db.join("keyspaces/1")).unwrap()),
+        ];
+        for (name, damage) in damages {
+            let folder = tempfile::tempdir().unwrap();
+            let db = DiskDatabase::open(folder.path()).unwrap();
+            db.put(b"key", b"value").unwrap();
+            db.close().unwrap();
+            drop(db);
+            damage(folder.path());
+            let error = DiskDatabase::open(folder.path()).expect_err(name).to_string();
+            assert!(error.contains("damaged"), "{name}: {error}");
+            // The store repairs what it can; what opens then is whole.
+            match DiskDatabase::open(folder.path()) {
+                Ok(db) => assert_eq!(db.get(b"key").unwrap().as_deref(), Some(&b"value"[..])),
+                Err(error) => assert!(error.to_string().contains("damaged"), "{name}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_close_may_be_cut_off_by_a_crash() {
         let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("0.jnl");
         let db = DiskDatabase::open(folder.path()).unwrap();
         db.put(b"key", b"value").unwrap();
         db.close().unwrap();
         drop(db);
-        std::fs::write(folder.path().join("version"), b"garbage").unwrap();
-        let error = DiskDatabase::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("damaged"), "{error}");
+        let db = DiskDatabase::open(folder.path()).unwrap();
+        let end = fs::metadata(&journal).unwrap().len();
+        db.put(b"key", b"other").unwrap();
+        drop(db);
+        assert!(fs::metadata(&journal).unwrap().len() > end);
+        fs::File::options().write(true).open(&journal).unwrap().set_len(end + 1).unwrap();
+        let db = DiskDatabase::open(folder.path()).unwrap();
+        assert_eq!(db.get(b"key").unwrap().as_deref(), Some(b"value".as_slice()));
     }
 }

@@ -205,6 +205,15 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Star
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
+/// Replaces a file as a whole.
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
+    let beside = path.with_added_extension("new");
+    // What an interrupted write left behind.
+    drop(fs::remove_file(&beside));
+    write_new(&beside, text.as_bytes(), mode)?;
+    fs::rename(&beside, path).map_err(at(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,7 +38,7 @@ use crate::{
     },
     environment::SystemClock,
     error::{StartError, at},
-    identity::{NodeIdentity, make_folder, write_new},
+    identity::{NodeIdentity, make_folder, replace, write_new},
     node::ProcessContext,
 };
 
@@ -418,15 +418,6 @@ fn env_file(network: &Path) -> String {
 
 fn write_json(path: &Path, value: &Value) -> Result<(), StartError> {
     replace(path, &format!("{value:#}\n"), PRIVATE_MODE)
-}
-
-/// Replaces a file as a whole.
-fn replace(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
-    let beside = path.with_added_extension("new");
-    // What an interrupted write left behind.
-    drop(fs::remove_file(&beside));
-    write_new(&beside, text.as_bytes(), mode)?;
-    fs::rename(&beside, path).map_err(at(path))
 }
 
 /// Moves a network away, so that nothing in it is lost; it can be run from where it is then.

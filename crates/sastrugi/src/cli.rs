@@ -1,6 +1,12 @@
 //! The command line: what is asked is handed to the library.
 
-use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{
     Arg, ArgMatches, Args, Command, FromArgMatches as _, Parser, Subcommand,
@@ -255,11 +261,16 @@ impl Top {
     }
 }
 
+/// Prints a text. A reader that has left is no error.
+fn say(text: &str) {
+    drop(writeln!(io::stdout(), "{}", text.trim_end_matches('\n')));
+}
+
 /// Help is no error; what is wrong is said in one line that names the closest flag or where help
 /// is.
 fn explain(error: &clap::Error) -> Result<ExitCode, StartError> {
     if !error.use_stderr() {
-        print!("{error}");
+        say(&error.to_string());
         return Ok(ExitCode::SUCCESS);
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -287,7 +298,7 @@ fn explain(error: &clap::Error) -> Result<ExitCode, StartError> {
 }
 
 fn network_options(network: Network) -> Result<network::Options, StartError> {
-    let duration = network.duration.map(seconds).transpose()?;
+    let duration = network.duration.map(|time| seconds("duration", time)).transpose()?;
     Ok(network::Options {
         nodes: network.nodes,
         data_dir: network.data_dir,
@@ -300,18 +311,18 @@ fn network_options(network: Network) -> Result<network::Options, StartError> {
     })
 }
 
-fn seconds(seconds: f64) -> Result<Duration, StartError> {
+fn seconds(flag: &str, seconds: f64) -> Result<Duration, StartError> {
     Duration::try_from_secs_f64(seconds)
-        .map_err(|error| StartError::Config(format!("{seconds} seconds: {error}")))
+        .map_err(|error| StartError::Config(format!("--{flag}: {seconds} seconds: {error}")))
 }
 
 fn run_kv(kv: Kv) -> Result<ExitCode, StartError> {
     let (options, action) = match kv {
         Kv::Put { key, value, wait, options } => {
-            (options, kv::Action::Put { key, value, wait: seconds(wait.wait)? })
+            (options, kv::Action::Put { key, value, wait: seconds("wait", wait.wait)? })
         }
         Kv::Delete { key, wait, options } => {
-            (options, kv::Action::Delete { key, wait: seconds(wait.wait)? })
+            (options, kv::Action::Delete { key, wait: seconds("wait", wait.wait)? })
         }
         Kv::Get { key, proof, options } => (options, kv::Action::Get { key, proof }),
         Kv::Range { start, limit, options } => (options, kv::Action::Range { start, limit }),
@@ -321,7 +332,7 @@ fn run_kv(kv: Kv) -> Result<ExitCode, StartError> {
     let KvOptions { node, url, data_dir, chain, key_file, json } = options;
     let options = kv::Options { node, url, data_dir, chain, key_file, json };
     let (text, is_found) = kv::run(&options, &action)?;
-    println!("{text}");
+    say(&text);
     Ok(if is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -331,11 +342,11 @@ fn run_node(matches: &ArgMatches) -> Result<ExitCode, StartError> {
             return Err(StartError::Config("--version or --version-json, not both".into()));
         }
         (true, false) => {
-            println!("{}", version::line());
+            say(&version::line());
             return Ok(ExitCode::SUCCESS);
         }
         (false, true) => {
-            println!("{:#}", version::json());
+            say(&format!("{:#}", version::json()));
             return Ok(ExitCode::SUCCESS);
         }
         (false, false) => {}

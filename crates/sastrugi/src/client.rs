@@ -14,6 +14,8 @@ use crate::error::StartError;
 
 /// A call may take no longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The status of an answer from a node that does not have the chain.
+const NOT_FOUND: u16 = 404;
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
@@ -81,6 +83,9 @@ impl KvClient {
             .limit(ANSWER_BYTES_MAX)
             .read_to_vec()
             .map_err(|error| fault(error.to_string()))?;
+        if status == NOT_FOUND {
+            return Err(fault("the node has no such chain; ask for another with --chain".into()));
+        }
         if !status.is_success() {
             return Err(fault(String::from_utf8_lossy(&body).trim().to_owned()));
         }

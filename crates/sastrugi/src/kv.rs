@@ -139,8 +139,13 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// The key; a new one is made only when the node answers.
     fn key(&self) -> Result<Key, StartError> {
-        load_key(&expand(self.options.key_file.as_deref().unwrap_or(DEFAULT_KEY_FILE))?)
+        let path = expand(self.options.key_file.as_deref().unwrap_or(DEFAULT_KEY_FILE))?;
+        if !path.exists() {
+            self.client.target()?;
+        }
+        load_key(&path)
     }
 
     fn text(&self, plain: String, json: &Value) -> String {

@@ -1,6 +1,6 @@
 //! The command `sastrugi`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+#![expect(clippy::print_stderr, reason = "a command line tool")]
 
 mod cli;
 

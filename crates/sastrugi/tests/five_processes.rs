@@ -115,7 +115,8 @@ impl Network {
 
     /// Tells a node to stop; it does so cleanly.
     fn stop(&mut self, node: usize) {
-        self.programs[node].take().unwrap().stop(Signal::TERM).assert_success();
+        let ended = self.programs[node].take().unwrap().stop(Signal::TERM);
+        assert!(ended.assert_success().stdout.contains("node stopped"), "{ended:?}");
         assert!(!self.place.node_dir(node).unwrap().join("process.json").exists());
     }
 

@@ -1,7 +1,6 @@
 //! `sastrugi network` and `sastrugi kv` as a person uses them.
 
-#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
-#![expect(clippy::print_stdout, reason = "figures are shown, not asserted")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure here fails the test")]
 
 #[path = "support/ports.rs"]
 mod ports;
@@ -10,7 +9,9 @@ mod program;
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
@@ -53,7 +54,7 @@ impl Desk {
     }
 
     fn kv(&self, arguments: &[&str]) -> Ended {
-        Program::run(&self.home(), &[&["kv"], arguments].concat())
+        Program::start(&self.home(), &[&["kv"], arguments].concat()).end()
     }
 
     /// What `sastrugi kv` answers about a network.
@@ -181,6 +182,35 @@ fn a_network_of_one_node_works() {
     let network = desk.network("network", &["--json", "--nodes", "1"]);
     assert_eq!(events(&network.stdout(), "healthy")[0]["nodes"], 1);
     assert_eq!(desk.ask("network", &["put", "greeting", "hello"])["height"], 1);
+    interrupt(network);
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_stop_the_network() {
+    let desk = Desk::new();
+    let files = ["stdout", "stderr"].map(|name| desk.folder.path().join(name));
+    let [output, errors] = files.each_ref().map(|path| fs::File::create(path).unwrap());
+    drop(output);
+    let (place, port) = (desk.place("network"), desk.ports.first().to_string());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sastrugi"))
+        .args(["network", "--nodes", "1", "--data-dir", &place, "--http-port", &port])
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let [output, errors] = files;
+    let network = Program::new(child, output, errors);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert!(line.starts_with("network in "), "{line}");
+    drop(reader);
+    until("the node serves", || {
+        desk.kv(&["account", "--data-dir", &place]).status.success().then_some(())
+    });
+    for value in ["one", "two"] {
+        assert!(desk.ask("network", &["put", "key", value])["height"].is_u64());
+    }
     interrupt(network);
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io::{self, Write as _},
     time::{Duration, Instant},
 };
 
@@ -37,14 +38,15 @@ impl Screen {
         Self { is_json, live, last: RefCell::default(), shown: Cell::new(None) }
     }
 
-    #[expect(clippy::print_stdout, reason = "the command's output")]
     fn line(&self, text: &str, event: &Value) {
+        // A reader that has left does not stop the network.
+        let say = |line: &dyn std::fmt::Display| drop(writeln!(io::stdout(), "{line}"));
         if self.is_json {
-            println!("{event}");
+            say(event);
         } else if let Some(live) = &self.live {
-            live.suspend(|| println!("{text}"));
+            live.suspend(|| say(&text));
         } else {
-            println!("{text}");
+            say(&text);
         }
     }
 

@@ -47,12 +47,12 @@ impl Program {
             .stderr(File::create(&errors).unwrap())
             .spawn()
             .unwrap();
-        Self { child, output, errors }
+        Self::new(child, output, errors)
     }
 
-    /// Starts the program and waits for its end.
-    pub(crate) fn run<A: AsRef<str>>(home: &Path, arguments: &[A]) -> Ended {
-        Self::start(home, arguments).end()
+    /// Takes care of a process that writes to these files.
+    pub(crate) const fn new(child: Child, output: PathBuf, errors: PathBuf) -> Self {
+        Self { child, output, errors }
     }
 
     /// What it has written so far.

@@ -630,9 +630,15 @@ fn bad_requests_are_answered_with_their_status() {
         let start: String = request.chars().take(200).collect();
         assert_eq!(served.status(request.as_bytes()), status, "{start}");
     }
+    served.program.stop(Signal::INT).assert_success();
+}
+
+#[test]
+fn calls_that_are_none_are_answered_with_an_error() {
+    let served = Served::start();
     for body in ["garbage", "[]", "{}", r#"{"jsonrpc":"1.0","id":1,"method":"kv.chain"}"#] {
-        let answer = ureq::post(format!("{}{rpc}", served.url))
-            .header("content-type", json)
+        let answer = ureq::post(format!("{}/ext/bc/kv/rpc", served.url))
+            .header("content-type", "application/json")
             .send(body)
             .unwrap()
             .body_mut()

@@ -8,7 +8,7 @@ use sastrugi_vm::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::arguments;
+use super::{arguments, tx_fee};
 use crate::{
     node::Shared,
     version::{CLIENT_VERSION, DATABASE_VERSION, PLUGIN_PROTOCOL, VERSION},
@@ -55,6 +55,7 @@ pub(super) fn call(node: &Shared, method: &str, params: Value) -> Result<Value, 
         "info.getNetworkName" => Ok(json!({
             "networkName": formatting::network_name(node.description().network_id)
         })),
+        "info.getTxFee" => Ok(tx_fee::answer(node.description().network_id)),
         "info.getBlockchainID" => {
             let Alias { alias } = arguments(params)?;
             let chain = find(node, &alias)?;

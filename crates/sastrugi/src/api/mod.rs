@@ -7,6 +7,7 @@
 mod blocks;
 pub(crate) mod health;
 mod info;
+mod tx_fee;
 
 use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 

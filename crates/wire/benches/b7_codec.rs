@@ -2,8 +2,18 @@
 //!
 //! The reference also counts what it compressed and how long that took. Here the peer counts, from
 //! the numbers that come with each message.
+//!
+//! Two compressors may choose different bytes for the same message, so what the reference wrote is
+//! parsed too, once and untimed: `reference/<message>-zstd.bin` holds the small ones, and
+//! `B7_REFERENCE=<dir>` names a folder with more. `B7_WRITE=<dir>` writes ours, for the other side
+//! to parse.
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    env, fs,
+    hint::black_box,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sastrugi_benchkit::{Outcome, SplitMix64, Suite};
@@ -60,7 +70,8 @@ fn workloads() -> Vec<Workload> {
     ];
     for size in [100, 2_048, 65_536, 1_638_400] {
         let mut rng = SplitMix64::new(size as u64);
-        let random = rng.clone().bytes(size);
+        // As in the reference, the text continues the random numbers of the bytes.
+        let random = rng.bytes(size);
         for (kind, container) in [("rand", random), ("text", rng.text(size))] {
             let push = Request::PushQuery {
                 container: container.into(),
@@ -92,8 +103,11 @@ fn marshal(suite: &mut Suite, codec: &Codec, load: &Workload, compression: Compr
 fn parse(suite: &mut Suite, codec: &Codec, load: &Workload, compression: Compression) {
     let id = format!("B7-parse-{}-{}", load.name, suffix(compression));
     let Ok(encoded) = codec.encode(&load.message, compression) else { return };
+    let name = format!("{}-{}", load.name, suffix(compression));
+    let reference = reference(&name);
     suite.run(&id, "ns/msg", REPS, |meter| {
-        let is_read = codec.decode(&encoded.bytes).is_ok_and(|it| it.message == load.message);
+        let is_message = |bytes| codec.decode(bytes).is_ok_and(|it| it.message == load.message);
+        let is_read = is_message(&encoded.bytes) && reference.as_ref().is_none_or(is_message);
         meter.start();
         for _ in 0..load.ops() {
             drop(black_box(codec.decode(black_box(&encoded.bytes))));
@@ -101,8 +115,29 @@ fn parse(suite: &mut Suite, codec: &Codec, load: &Workload, compression: Compres
         meter.stop();
         let length = encoded.bytes.len();
         let check = if is_read { length as u64 } else { 0 };
-        Outcome::new(load.ops(), check).with("wire_bytes", length as f64)
+        let outcome = Outcome::new(load.ops(), check).with("wire_bytes", length as f64);
+        match &reference {
+            Some(bytes) => outcome.with("reference_wire_bytes", bytes.len() as f64),
+            None => outcome,
+        }
     });
+    if let Some(folder) = env::var_os("B7_WRITE") {
+        write(&Path::new(&folder).join(format!("{name}.bin")), &encoded.bytes);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "who asked for the file should hear that there is none")]
+fn write(path: &Path, bytes: &[u8]) {
+    if let Err(error) = fs::write(path, bytes) {
+        eprintln!("{}: {error}", path.display());
+    }
+}
+
+/// What the reference wrote for the same message, if it is at hand.
+fn reference(name: &str) -> Option<Bytes> {
+    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/reference");
+    let folder = env::var_os("B7_REFERENCE").map_or_else(default, PathBuf::from);
+    fs::read(folder.join(format!("{name}.bin"))).ok().map(Bytes::from)
 }
 
 const fn suffix(compression: Compression) -> &'static str {

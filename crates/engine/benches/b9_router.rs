@@ -144,7 +144,7 @@ impl Handler for Idle {
 
 impl Engine for Idle {
     fn start(&mut self, cx: &mut Cx<'_>, _: RequestId) -> Handled {
-        cx.acceptor.state_changed(State::NormalOp);
+        cx.acceptor.state_changed(State::NormalOp)?;
         Ok(())
     }
 

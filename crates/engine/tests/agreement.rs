@@ -86,6 +86,7 @@ impl Output for Notes {
     fn observe(&mut self, fact: Fact<'_>) {
         let text = match fact {
             Fact::Accepted(block) => format!("accepted {} {}", block.height, block.id),
+            Fact::GearChanged(gear) => format!("gear {gear:?}"),
             Fact::StateChanged(state) => state.name().to_owned(),
             Fact::Stopped(why) => format!("stopped {why:?}"),
         };

@@ -26,6 +26,8 @@ pub enum StateSyncMode {
     Static,
     /// It syncs beside the engine, which bootstraps at once.
     Dynamic,
+    /// A number this version does not know: the engine bootstraps as usual.
+    Unknown(u32),
 }
 
 /// A VM that can jump to a recent state.

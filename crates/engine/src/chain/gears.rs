@@ -66,6 +66,17 @@ impl Gears {
         }
     }
 
+    /// Like [`get_mut`](Self::get_mut), to look at.
+    pub(super) fn get(&self, gear: Gear) -> &dyn Engine {
+        match (gear, &self.state_syncer, &self.bootstrapper) {
+            (Gear::StateSyncer, Some(syncer), _) => syncer.as_ref(),
+            (Gear::StateSyncer | Gear::Bootstrapper, _, Some(bootstrapper)) => {
+                bootstrapper.as_ref()
+            }
+            _ => self.snowman.as_ref(),
+        }
+    }
+
     /// The consensus gear, to look at.
     pub(super) fn consensus_gear(&self) -> &dyn Engine {
         self.snowman.as_ref()

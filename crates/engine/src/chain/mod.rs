@@ -257,6 +257,13 @@ impl Chain {
         self.app_jobs.clone()
     }
 
+    /// The gear in charge, to look at, if it is of this type. Before the start it is the consensus
+    /// gear.
+    pub fn gear_ref<T: Engine>(&self) -> Option<&T> {
+        let gear: &dyn Any = self.gears.get(self.gear);
+        gear.downcast_ref()
+    }
+
     /// The consensus gear, to look at, if it is of this type.
     pub fn consensus_gear<T: Engine>(&self) -> Option<&T> {
         let gear: &dyn Any = self.gears.consensus_gear();
@@ -450,6 +457,7 @@ impl Chain {
         last_request: RequestId,
     ) -> Handled {
         self.gear = gear;
+        self.acceptor.output.observe(Fact::GearChanged(gear));
         self.timer = TimeoutScheduler::new(self.preemption.clone());
         self.app_jobs.hand_to(self.gears.get_mut(gear).app());
         self.call(now, wall, |gear, cx| gear.start(cx, last_request))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sastrugi_vm::{Block, State};
 
+use super::Gear;
 use crate::common::{Acceptor, Handled};
 
 /// Something that happened in a chain.
@@ -11,7 +12,10 @@ use crate::common::{Acceptor, Handled};
 pub enum Fact<'a> {
     /// The block is accepted and committed.
     Accepted(&'a Block),
-    /// The next gear took charge.
+    /// The gear takes charge; what follows is its doing. The sequence of these is the trace of
+    /// transitions: each gear at most once, in the order of [`Gear`].
+    GearChanged(Gear),
+    /// The gear in charge has set the chain's state.
     StateChanged(State),
     /// The chain has ended, the VM is shut down. `Err` is what broke.
     Stopped(&'a Handled),
@@ -46,6 +50,19 @@ pub trait Commit: Send {
     /// The VM accepted the block: when this returns, all of it is on the disk. The next block is
     /// not accepted before. An error stops the chain.
     fn commit(&mut self, block: &Block) -> Handled;
+
+    /// The VM wrote a step of its own, beside any block, and said so through
+    /// [`Events::set_written`](sastrugi_vm::Events::set_written): what it wrote so far is to be
+    /// committed. Called between messages. An error stops the chain.
+    fn written(&mut self) -> Handled {
+        Ok(())
+    }
+
+    /// A gear sets the chain's state, before it tells the VM: from here on commits may be of
+    /// another kind, and what was committed before must be on the disk. An error stops the chain.
+    fn state_changed(&mut self, _state: State) -> Handled {
+        Ok(())
+    }
 }
 
 /// A chain whose VM keeps nothing, or commits on its own.
@@ -76,9 +93,11 @@ impl Acceptor for ChainAcceptor {
         Ok(())
     }
 
-    fn state_changed(&mut self, state: State) {
+    fn state_changed(&mut self, state: State) -> Handled {
+        self.commit.state_changed(state)?;
         self.state = state;
         self.output.observe(Fact::StateChanged(state));
+        Ok(())
     }
 }
 

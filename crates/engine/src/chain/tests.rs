@@ -295,7 +295,7 @@ fn accepting_commits_before_anybody_hears_of_it() {
     log.react("snowman.start", Reaction::Accept);
     chain.start(NOW, WALL);
     assert_eq!(log.take(), ["snowman.start 0", "accepting 1", "vm accepts 1", "commit 1"]);
-    assert_eq!(log.facts(), ["state Normal Operations State", "accepted 1"]);
+    assert_eq!(log.facts(), ["gear Snowman", "state Normal Operations State", "accepted 1"]);
     assert_eq!(chain.state(), State::NormalOp);
     log.react("snowman.work", Reaction::Accept);
     log.react("commit", Reaction::Fail);

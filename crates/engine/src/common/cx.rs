@@ -40,8 +40,8 @@ pub trait Acceptor {
     /// The VM has accepted the block: what it wrote is committed before this returns.
     fn accepted(&mut self, block: &Block) -> Handled;
 
-    /// The gear has set the state of the chain, before it tells the VM.
-    fn state_changed(&mut self, state: State);
+    /// The gear has set the state of the chain, before it tells the VM. An error stops the chain.
+    fn state_changed(&mut self, state: State) -> Handled;
 }
 
 /// The context of one call.

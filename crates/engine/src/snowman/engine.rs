@@ -41,7 +41,7 @@ impl Engine for Snowman {
         }
         tracing::info!(last_accepted = %id, height, "starting consensus");
         self.stats.started = true;
-        cx.acceptor.state_changed(State::NormalOp);
+        cx.acceptor.state_changed(State::NormalOp)?;
         self.config.vm.set_state(State::NormalOp).map_err(Fatal::vm("set_state"))?;
         self.build_blocks(cx)
     }

@@ -502,7 +502,9 @@ fn an_acceptor_that_fails_stops_the_chain_before_the_vm_accepts() {
         fn accepted(&mut self, _: &Block) -> crate::common::Handled {
             Ok(())
         }
-        fn state_changed(&mut self, _: sastrugi_vm::State) {}
+        fn state_changed(&mut self, _: sastrugi_vm::State) -> crate::common::Handled {
+            Ok(())
+        }
     }
     let mut fixture = Fixture::started();
     let block = &chain(1, 0)[0];

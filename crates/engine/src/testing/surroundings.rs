@@ -84,8 +84,9 @@ impl Acceptor for Script {
         Ok(())
     }
 
-    fn state_changed(&mut self, state: State) {
+    fn state_changed(&mut self, state: State) -> Handled {
         self.states.push(state);
+        Ok(())
     }
 }
 

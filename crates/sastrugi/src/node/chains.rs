@@ -377,6 +377,9 @@ impl Output for Reporter {
     fn observe(&mut self, fact: Fact<'_>) {
         match fact {
             Fact::Accepted(block) => self.observer.accepted(self.chain, block),
+            Fact::GearChanged(gear) => {
+                tracing::info!(chain = %self.chain, ?gear, "gear takes charge");
+            }
             Fact::StateChanged(state) => {
                 tracing::info!(chain = %self.chain, state = state.name(), "state changed");
             }

@@ -163,6 +163,7 @@ impl Output for Log {
     fn observe(&mut self, fact: Fact<'_>) {
         let text = match fact {
             Fact::Accepted(block) => format!("accepted {}", block.height),
+            Fact::GearChanged(gear) => format!("gear {gear:?}"),
             Fact::StateChanged(state) => format!("state {}", state.name()),
             Fact::Stopped(Ok(())) => "stopped".to_owned(),
             Fact::Stopped(Err(fatal)) => format!("stopped: {fatal}"),
@@ -198,7 +199,7 @@ impl TestGear {
                 Ok(())
             }
             Some(Reaction::Accept) => {
-                cx.acceptor.state_changed(State::NormalOp);
+                cx.acceptor.state_changed(State::NormalOp)?;
                 cx.acceptor.accepting(&block())?;
                 self.log.note("vm accepts 1");
                 cx.acceptor.accepted(&block())

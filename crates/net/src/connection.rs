@@ -16,7 +16,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -56,6 +59,8 @@ pub(crate) struct Connection {
     since: Instant,
     /// The subnets it tracks, once the handshake is done.
     subnets: OnceLock<BTreeSet<Id>>,
+    /// Another connection with the same node was refused before this one was ready.
+    had_rival: AtomicBool,
     peer: Mutex<Peer>,
     /// Something waits to be written.
     wake: Notify,
@@ -78,6 +83,7 @@ impl Connection {
             outbox: peer.outbox().clone(),
             since,
             subnets: OnceLock::new(),
+            had_rival: AtomicBool::new(false),
             peer: Mutex::new(peer),
             wake: Notify::new(),
             end: Notify::new(),
@@ -109,6 +115,18 @@ impl Connection {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.subnets.get().is_some()
+    }
+
+    /// Another connection with the same node is refused.
+    pub(crate) fn note_rival(&self) {
+        if !self.is_ready() {
+            self.had_rival.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another connection was refused before this one was ready.
+    pub(crate) fn had_rival(&self) -> bool {
+        self.had_rival.load(Ordering::Relaxed)
     }
 
     /// Whether the peer tracks a subnet.

@@ -3,9 +3,19 @@
 //! * While the node is connected, whoever opened the connection: rest until it is lost.
 //! * Else wait for the pause, make the next one longer, and dial. The first pause is none.
 //! * Upon the loss of a connection that became ready and lasted a while: begin without a pause.
+//! * Upon two connections that crossed: see below.
 //! * A private address is not dialled unless the configuration allows it; the pauses go on.
 //!
-//! Deviations from upstream: there the loop ends when another node answers at the address, and
+//! # Two nodes that dial each other at once
+//!
+//! Each keeps the connection it saw first and refuses the other one; if they saw them in another
+//! order, both connections are refused. Nothing failed then, so there is no reason to wait: the node
+//! with the lower ID dials again at once, the other one after [`CROSSED_PAUSE`]. This is done once;
+//! should it happen again before a connection lasts, the pauses go on. Upstream pauses in any case.
+//!
+//! # Deviations from upstream
+//!
+//! There the loop ends when another node answers at the address, and
 //! that node stays connected; here it is refused, with a warning, and dialled again after the
 //! pause, since the mistake may be mended at the other end. There the pause is always forgotten
 //! after a connection that became ready; here it must also have lasted.
@@ -27,9 +37,25 @@ use crate::{
     upgrade::{self, UpgradeError},
 };
 
+/// After two connections crossed, the node with the higher ID leaves the other one so much time to
+/// dial again.
+const CROSSED_PAUSE: Duration = Duration::from_millis(250);
+
+/// How a connection was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It was ready, and lasted so long since it began.
+    After(Duration),
+    /// It never became ready, and meanwhile another one with the same node was refused.
+    Crossed,
+    /// It never became ready.
+    Early,
+}
+
 /// The nodes that are dialled.
 #[derive(Debug)]
 pub(crate) struct Dialled {
+    own: NodeId,
     rate: Bucket,
     delay_initial: Duration,
     wanted: Mutex<BTreeMap<NodeId, Wanted>>,
@@ -38,14 +64,18 @@ pub(crate) struct Dialled {
 #[derive(Debug)]
 struct Wanted {
     address: SocketAddr,
-    is_pause_forgotten: bool,
+    /// What takes the place of the next pause.
+    next_pause: Option<Duration>,
+    /// Connections crossed, and none has lasted since.
+    has_crossed: bool,
     lost: Arc<Notify>,
     task: AbortHandle,
 }
 
 impl Dialled {
-    pub(crate) fn new(config: DialConfig, now: Instant) -> Self {
+    pub(crate) fn new(own: NodeId, config: DialConfig, now: Instant) -> Self {
         Self {
+            own,
             rate: Bucket::new(config.per_second, config.per_second, now),
             delay_initial: config.delay_initial,
             wanted: Mutex::default(),
@@ -60,12 +90,23 @@ impl Dialled {
         self.wanted.lock().len()
     }
 
-    /// A connection is lost; it lasted so long since it became ready, if it did.
-    pub(crate) fn handle_loss(&self, node: NodeId, lasted: Option<Duration>) {
-        if let Some(wanted) = self.wanted.lock().get_mut(&node) {
-            wanted.is_pause_forgotten |= lasted.is_some_and(|it| it >= self.delay_initial);
-            wanted.lost.notify_one();
+    /// A connection is lost.
+    pub(crate) fn handle_loss(&self, node: NodeId, loss: Loss) {
+        let mut all = self.wanted.lock();
+        let Some(wanted) = all.get_mut(&node) else { return };
+        match loss {
+            Loss::After(lasted) if lasted >= self.delay_initial => {
+                wanted.next_pause = Some(Duration::ZERO);
+                wanted.has_crossed = false;
+            }
+            Loss::Crossed if !wanted.has_crossed => {
+                let is_first = self.own < node;
+                wanted.next_pause = Some(if is_first { Duration::ZERO } else { CROSSED_PAUSE });
+                wanted.has_crossed = true;
+            }
+            _ => {}
         }
+        wanted.lost.notify_one();
     }
 
     /// Ends all dialling.
@@ -80,10 +121,9 @@ impl Dialled {
         self.wanted.lock().get(&node).map(|wanted| wanted.address)
     }
 
-    /// Whether to begin without a pause, told once.
-    fn takes_no_pause(&self, node: NodeId) -> bool {
-        let mut wanted = self.wanted.lock();
-        wanted.get_mut(&node).is_some_and(|it| std::mem::take(&mut it.is_pause_forgotten))
+    /// What takes the place of the next pause, told once.
+    fn take_pause(&self, node: NodeId) -> Option<Duration> {
+        self.wanted.lock().get_mut(&node)?.next_pause.take()
     }
 }
 
@@ -102,7 +142,7 @@ pub(crate) fn want(shared: &Arc<Shared>, node: NodeId, address: SocketAddr) {
     }
     let lost = Arc::new(Notify::new());
     let task = shared.spawn(keep(Arc::clone(shared), node, Arc::clone(&lost)));
-    all.insert(node, Wanted { address, is_pause_forgotten: false, lost, task });
+    all.insert(node, Wanted { address, next_pause: None, has_crossed: false, lost, task });
 }
 
 async fn keep(shared: Arc<Shared>, node: NodeId, lost: Arc<Notify>) {
@@ -112,10 +152,11 @@ async fn keep(shared: Arc<Shared>, node: NodeId, lost: Arc<Notify>) {
         while shared.registry.contains(node) {
             lost.notified().await;
         }
-        if shared.dialled.takes_no_pause(node) {
+        let instead = shared.dialled.take_pause(node);
+        pause(instead.unwrap_or(delay)).await;
+        if instead.is_some() {
             delay = Duration::ZERO;
         }
-        pause(delay).await;
         delay = longer(delay, config, &mut **shared.random.lock());
         if shared.registry.contains(node) {
             continue;

@@ -131,7 +131,7 @@ impl Network {
             runtime,
             clock,
             registry: Registry::default(),
-            dialled: Dialled::new(config.dial, now),
+            dialled: Dialled::new(identity.node_id(), config.dial, now),
             counters: Counters::new(now),
             throttler: Arc::new(Mutex::new(OutboundThrottler::new(config.outbound))),
             tasks: Tasks::default(),

@@ -116,7 +116,8 @@ impl Registry {
 fn check(all: &All, node: NodeId) -> Result<(), NotRegistered> {
     if all.is_closing {
         Err(NotRegistered::Closing)
-    } else if all.connections.contains_key(&node) {
+    } else if let Some(first) = all.connections.get(&node) {
+        first.note_rival();
         Err(NotRegistered::Duplicate)
     } else {
         Ok(())

@@ -23,7 +23,7 @@ use crate::{
     config::NetworkConfig,
     connection::{self, Connection},
     counters::Counters,
-    dial::Dialled,
+    dial::{Dialled, Loss},
     registry::{NotRegistered, Registry},
     surroundings::Surroundings,
     tasks::Tasks,
@@ -137,8 +137,11 @@ impl Shared {
             self.counters.times_disconnected.fetch_add(1, Ordering::Relaxed);
             self.inbox.disconnected(node);
         }
-        let removed = self.registry.remove(node);
-        let lasted = removed.map(|connection| self.clock.instant() - connection.since());
-        self.dialled.handle_loss(node, lasted.filter(|_| was_ready));
+        let loss = match self.registry.remove(node) {
+            Some(lost) if was_ready => Loss::After(self.clock.instant() - lost.since()),
+            Some(lost) if lost.had_rival() => Loss::Crossed,
+            _ => Loss::Early,
+        };
+        self.dialled.handle_loss(node, loss);
     }
 }

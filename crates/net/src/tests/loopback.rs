@@ -281,3 +281,23 @@ fn a_closed_network_is_silent_and_says_so() {
     await_true("lost", || !two.network.is_connected(one.id()));
     assert_eq!(two.diary.count(&Heard::Disconnected(one.id())), 1);
 }
+
+#[test]
+fn two_nodes_that_dial_each_other_at_once_connect_without_a_long_pause() {
+    let mut patient = config();
+    patient.dial.delay_initial = 10 * LIMIT;
+    patient.dial.delay_max = 10 * LIMIT;
+    let pairs: Vec<_> = (0..40)
+        .map(|pair| {
+            [110 + 2 * pair, 111 + 2 * pair]
+                .map(|seed| Node::try_start(seed, patient.clone()).unwrap())
+        })
+        .collect();
+    for [one, two] in &pairs {
+        one.track(two);
+        two.track(one);
+    }
+    for [one, two] in &pairs {
+        await_connection(one, two);
+    }
+}

@@ -2,13 +2,13 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::{ClientConnection, ServerConnection, StreamOwned, pki_types::ServerName};
 use sastrugi_wire::{Codec, Compression, Message, Op, frame, message::Ping};
 
 use super::*;
@@ -171,4 +171,56 @@ fn a_peer_that_reads_nothing_is_closed_and_holds_up_nobody() {
     await_true("only the other is left", || ingress(&node) == 1);
     assert!(node.send(&other, "still here"));
     await_true("a message", || other.diary.messages().len() == 1);
+}
+
+/// The peer's end of a connection that the node has dialled.
+struct Dialled(StreamOwned<ServerConnection, TcpStream>);
+
+impl Dialled {
+    /// Accepts a connection and waits until the node has registered it.
+    fn accept(listener: &TcpListener, seed: u8) -> Option<Self> {
+        let (socket, _) = listener.accept().ok()?;
+        socket.set_nonblocking(false).unwrap();
+        let tls = Tls::new(&identity(seed)).unwrap();
+        let connection = ServerConnection::new(Arc::clone(&tls.server)).unwrap();
+        let mut stream = StreamOwned::new(connection, socket);
+        stream.read_exact(&mut [0; 1]).unwrap();
+        Some(Self(stream))
+    }
+}
+
+/// A peer dials the node that has dialled it, is refused, and then gives up the node's connection:
+/// so it looks when both ends keep the connection they saw first. Says after what time the node
+/// dialled again, if it did so soon, the first time and the second.
+fn pauses_after_crossing(own: u8, peer: u8) -> [Option<Duration>; 2] {
+    let mut patient = config();
+    patient.dial.delay_initial = LIMIT;
+    patient.dial.delay_max = LIMIT;
+    let node = Node::try_start(own, patient).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    node.network.track(identity(peer).node_id(), listener.local_addr().unwrap());
+    let mut dialled = Dialled::accept(&listener, peer);
+    listener.set_nonblocking(true).unwrap();
+    [(); 2].map(|()| {
+        RawPeer::connect(&node, peer).read_to_the_end();
+        drop(dialled.take().unwrap().0);
+        let start = Instant::now();
+        while dialled.is_none() && start.elapsed() < Duration::from_secs(1) {
+            dialled = Dialled::accept(&listener, peer);
+            sleep(Duration::from_millis(1));
+        }
+        dialled.as_ref().map(|_| start.elapsed())
+    })
+}
+
+#[test]
+fn after_two_connections_crossed_the_lower_node_dials_at_once_and_only_once() {
+    let (mut low, mut high) = (108, 208);
+    if identity(low).node_id() > identity(high).node_id() {
+        (low, high) = (high, low);
+    }
+    let [first, second] = pauses_after_crossing(low, high);
+    assert!(first.is_some() && second.is_none(), "{first:?} {second:?}");
+    let [first, second] = pauses_after_crossing(high, low);
+    assert!(first >= Some(Duration::from_millis(250)) && second.is_none(), "{first:?} {second:?}");
 }

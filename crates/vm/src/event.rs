@@ -62,6 +62,7 @@ type Wake = Arc<dyn Fn() + Send + Sync>;
 struct Slots {
     pending_txs: bool,
     state_sync_done: bool,
+    written: bool,
     wake: Option<Wake>,
 }
 
@@ -106,6 +107,34 @@ impl Events {
         }
     }
 
+    /// Says that something was written to [`VmInit::db`](crate::VmInit) outside the calls after
+    /// which the chain commits anyway. The chain commits between messages, soon after this, and
+    /// before it hears of any other slot.
+    ///
+    /// Whoever writes so may be on any thread. Each step that must not be torn is one
+    /// [`Batch`](crate::db::Batch): the chain may commit between any two.
+    pub fn set_written(&self) {
+        let wake = {
+            let mut slots = self.0.lock();
+            let raised = !std::mem::replace(&mut slots.written, true);
+            if raised { slots.wake.clone() } else { None }
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
+    /// Whether something written waits to be committed.
+    pub fn is_written(&self) -> bool {
+        self.0.lock().written
+    }
+
+    /// Takes the signal that something was written. To be taken before the commit, so that a write
+    /// during it is not lost.
+    pub fn take_written(&self) -> bool {
+        std::mem::take(&mut self.0.lock().written)
+    }
+
     /// Whether transactions wait.
     pub fn pending_txs(&self) -> bool {
         self.0.lock().pending_txs
@@ -128,6 +157,33 @@ impl fmt::Debug for Events {
         f.debug_struct("Events")
             .field("pending_txs", &slots.pending_txs)
             .field("state_sync_done", &slots.state_sync_done)
+            .field("written", &slots.written)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_wakes_once_until_it_is_taken() {
+        let events = Events::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&woken);
+        events.on_change(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(!events.take_written());
+        events.set_written();
+        events.set_written();
+        assert!(events.is_written());
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert!(events.take_written());
+        assert!(!events.is_written() && !events.take_written());
+        events.set_written();
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 }

@@ -77,8 +77,9 @@ pub struct VmInit {
     /// The chain's constants.
     pub context: ChainContext,
     /// The VM's own database, and the only one it writes. Writes collect in a layer above the
-    /// disk; the chain commits them after [`Vm::initialize`], and together with its own records
-    /// after each [`crate::ChainVm::accept`], so nothing a VM writes is ever half there.
+    /// disk; the chain commits them after [`Vm::initialize`], together with its own records after
+    /// each [`crate::ChainVm::accept`], and upon [`Events::set_written`], so nothing a VM writes is
+    /// ever half there.
     pub db: Arc<dyn Database>,
     /// The same database as it was at the last commit, for the calls that run beside the engine
     /// ([`AppHandler`], HTTP).

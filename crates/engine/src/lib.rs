@@ -3,10 +3,13 @@
 //!
 //! Begin with [`common`]: it holds every name of AvalancheGo's package `snow/engine/common`.
 
+pub mod bootstrap;
 pub mod chain;
 pub mod common;
 pub mod getter;
+pub mod peer_tracker;
 pub mod router;
 pub mod snowman;
+pub mod syncer;
 pub mod testing;
 pub mod validators;

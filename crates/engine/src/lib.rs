@@ -10,6 +10,7 @@ pub mod getter;
 pub mod peer_tracker;
 pub mod router;
 pub mod snowman;
+pub mod subnet;
 pub mod syncer;
 pub mod testing;
 pub mod validators;

@@ -22,6 +22,11 @@ impl PreemptionSignal {
         self.0.store(true, Ordering::Release);
     }
 
+    /// Takes the firing back, because there is again something to wait for.
+    pub(crate) fn rearm(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     /// Whether the latch has fired.
     #[doc(alias = "Listen")]
     pub fn is_preempted(&self) -> bool {

@@ -81,8 +81,8 @@ mod tests {
         Instant::ZERO + Duration::from_secs(seconds)
     }
 
-    fn estimate(seconds: u64, percent: f64) -> Option<Estimate> {
-        Some(Estimate { remaining: Duration::from_secs(seconds), percent })
+    fn estimate(seconds: u64, percent: f64) -> Estimate {
+        Estimate { remaining: Duration::from_secs(seconds), percent }
     }
 
     #[test]
@@ -91,11 +91,11 @@ mod tests {
         assert_eq!(eta.add_sample(0, 1_000, seconds(0)), None);
         assert_eq!(eta.add_sample(100, 1_000, seconds(10)), None);
         // 10 per second.
-        assert_eq!(eta.add_sample(200, 1_000, seconds(20)), estimate(80, 20.0));
+        assert_eq!(eta.add_sample(200, 1_000, seconds(20)), Some(estimate(80, 20.0)));
         // 500 in 30 s: 24 s for 400.
-        assert_eq!(eta.add_sample(600, 1_000, seconds(40)), estimate(24, 60.0));
-        assert_eq!(eta.add_sample(1_000, 1_000, seconds(1)), estimate(0, 100.0));
-        assert_eq!(eta.add_sample(2_000, 1_000, seconds(1)), estimate(0, 100.0));
+        assert_eq!(eta.add_sample(600, 1_000, seconds(40)), Some(estimate(24, 60.0)));
+        assert_eq!(eta.add_sample(1_000, 1_000, seconds(1)), Some(estimate(0, 100.0)));
+        assert_eq!(eta.add_sample(2_000, 1_000, seconds(1)), Some(estimate(0, 100.0)));
         // The time and the progress went back.
         assert_eq!(eta.add_sample(100, 1_000, seconds(0)), None);
         assert_eq!(eta.add_sample(100, 1_000, seconds(0)), None);
@@ -108,9 +108,9 @@ mod tests {
             assert_eq!(eta.add_sample(step * 100, 3_000, seconds(step)), None);
         }
         // 900 in 9 s; 2,100 left take 21 s, times 1.2 − 0.2 · 0.3 = 1.14, is 23.94 s.
-        assert_eq!(eta.add_sample(900, 3_000, seconds(9)), estimate(24, 30.0));
+        assert_eq!(eta.add_sample(900, 3_000, seconds(9)), Some(estimate(24, 30.0)));
         // 2,900 − 100 in 9 s: 0.32 s for 100, times 1.0067.
-        assert_eq!(eta.add_sample(2_900, 3_000, seconds(10)), estimate(0, 96.67));
+        assert_eq!(eta.add_sample(2_900, 3_000, seconds(10)), Some(estimate(0, 96.67)));
     }
 
     #[test]
@@ -118,10 +118,10 @@ mod tests {
         let mut eta = EtaTracker::new(2, 1.2);
         assert_eq!(eta.add_sample(0, 3, seconds(0)), None);
         // 2 s left, times 1.2 − 0.2 / 3.
-        assert_eq!(eta.add_sample(1, 3, seconds(1)), estimate(2, 33.33));
+        assert_eq!(eta.add_sample(1, 3, seconds(1)), Some(estimate(2, 33.33)));
         // 0.5 s left, times 1.2 − 0.4 / 3: 0.53 s.
         let half = Instant(1_500_000_000);
-        assert_eq!(eta.add_sample(2, 3, half), estimate(1, 66.67));
+        assert_eq!(eta.add_sample(2, 3, half), Some(estimate(1, 66.67)));
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         eta.add_sample(0, u64::MAX, Instant::ZERO);
         let last = eta.add_sample(1, u64::MAX, Instant::MAX).unwrap();
         assert_eq!(last.remaining, Duration::from_secs(u64::MAX));
-        assert_eq!(EtaTracker::new(0, 1.2).add_sample(0, 0, seconds(0)), estimate(0, 100.0));
+        assert_eq!(EtaTracker::new(0, 1.2).add_sample(0, 0, seconds(0)), Some(estimate(0, 100.0)));
         assert_eq!(EtaTracker::new(0, 1.2).add_sample(0, 1, seconds(0)), None);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     block::{Block, Header},
     blocks,
     genesis::Genesis,
-    state::{Changes, Layer, Root, StateError, View, versions},
+    state::{Changes, Generation, Layer, Root, StateError, Store, View, versions},
     transaction::{Account, Operation, Target, Transaction, TransactionError},
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct Chain {
     /// How many old states stay readable; `None` keeps all.
     state_history: Option<u64>,
     last_accepted: Block,
+    /// The generation of the last accepted block's state.
+    generation: Generation,
     preferred: Id,
     processing: BTreeMap<Id, Processing>,
 }
@@ -89,24 +91,25 @@ impl Chain {
         genesis_changes: Changes,
         state_history: Option<u64>,
     ) -> Result<Self, StateError> {
-        let layer = Layer::genesis(&*db, genesis_changes)?;
+        let first_store = Store::new(&*db, Generation::default());
+        let layer = Layer::genesis(first_store, genesis_changes)?;
         let first = genesis.block(layer.root());
-        let last_accepted = if let Some((id, _)) = blocks::last(&*db)? {
+        let (last_accepted, generation) = if let Some(last) = blocks::last(&*db)? {
             if blocks::id_at(&*db, 0)? != Some(first.id()) {
                 return Err(StateError::Corrupt("the database has another genesis".to_owned()));
             }
             let missing = || StateError::Corrupt("the last accepted block is missing".to_owned());
-            blocks::block(&*db, id)?.ok_or_else(missing)?
+            (blocks::block(&*db, last.id)?.ok_or_else(missing)?, last.generation)
         } else {
             let mut batch = Batch::new();
-            versions::store(&*db, &mut batch, &layer)?;
-            blocks::store(&mut batch, &first);
+            versions::store(first_store, &mut batch, &layer)?;
+            blocks::store(&mut batch, &first, Generation::default());
             db.write(&batch, Durability::Buffered)?;
-            first
+            (first, Generation::default())
         };
         let preferred = last_accepted.id();
         let processing = BTreeMap::new();
-        Ok(Self { db, target, state_history, last_accepted, preferred, processing })
+        Ok(Self { db, target, state_history, last_accepted, generation, preferred, processing })
     }
 
     pub(crate) const fn last_accepted(&self) -> &Block {
@@ -229,11 +232,11 @@ impl Chain {
             return Ok(None);
         }
         let mut batch = Batch::new();
-        versions::store(&*self.db, &mut batch, &processing.layer)?;
-        blocks::store(&mut batch, &processing.block);
+        versions::store(self.store(), &mut batch, &processing.layer)?;
+        blocks::store(&mut batch, &processing.block, self.generation);
         if let Some(history) = self.state_history {
             let oldest = processing.block.height().saturating_sub(history.max(1));
-            versions::forget(&*self.db, &mut batch, oldest)?;
+            versions::forget(self.store(), &mut batch, oldest)?;
         }
         self.db.write(&batch, Durability::Buffered)?;
         let accepted = self.processing.remove(&id).map(|processing| processing.block);
@@ -262,6 +265,11 @@ impl Chain {
         Some(branch)
     }
 
+    /// Where the last accepted block's state is.
+    fn store(&self) -> Store<'_> {
+        Store::new(&*self.db, self.generation)
+    }
+
     /// The block a branch leads to.
     fn top<'a>(&'a self, branch: &[&'a Processing]) -> &'a Block {
         branch.last().map_or(&self.last_accepted, |processing| &processing.block)
@@ -270,7 +278,7 @@ impl Chain {
     /// The state a branch leads to.
     fn view<'a>(&'a self, branch: &[&'a Processing]) -> View<'a> {
         let layers = branch.iter().map(|processing| &processing.layer).collect();
-        View::above(&*self.db, self.last_accepted.height(), layers)
+        View::above(self.store(), self.last_accepted.height(), layers)
     }
 }
 

@@ -12,8 +12,8 @@ use sastrugi_vm::db::{Database, DbError};
 
 use crate::{
     block::{Block, Header},
-    blocks,
-    state::{Proof, StateError, View, index},
+    blocks::{self, Last},
+    state::{Generation, Proof, StateError, Store, View, index},
     transaction::Account,
 };
 
@@ -32,6 +32,11 @@ pub(crate) enum ReadError {
     /// No block was accepted at this height.
     #[error("no block was accepted at height {0}")]
     Height(u64),
+    /// This node jumped over this height.
+    #[error(
+        "block {height} is not on this node: state sync took it from height {from} to height {to}"
+    )]
+    JumpedOver { height: u64, from: u64, to: u64 },
     /// The chain moves faster than one can read.
     #[error("the state changed too often meanwhile, try again")]
     Outrun,
@@ -74,16 +79,22 @@ impl Committed {
 
     /// The last accepted block.
     pub(crate) fn last(&self) -> Result<Summary, ReadError> {
-        let (id, _) = self.last_id()?;
-        self.summary(id)
+        self.summary(self.last_accepted()?.id)
     }
 
     pub(crate) fn block(&self, id: Id) -> Result<Option<Block>, ReadError> {
         Ok(blocks::block(&*self.0, id)?)
     }
 
-    pub(crate) fn id_at(&self, height: u64) -> Result<Option<Id>, ReadError> {
-        Ok(blocks::id_at(&*self.0, height)?)
+    /// The ID of the accepted block at a height.
+    pub(crate) fn id_at(&self, height: u64) -> Result<Id, ReadError> {
+        if let Some(id) = blocks::id_at(&*self.0, height)? {
+            return Ok(id);
+        }
+        Err(match blocks::jump_over(&*self.0, height)? {
+            Some((from, to)) => ReadError::JumpedOver { height, from, to },
+            None => ReadError::Height(height),
+        })
     }
 
     pub(crate) fn transaction_height(&self, id: Id) -> Result<Option<u64>, ReadError> {
@@ -111,8 +122,8 @@ impl Committed {
         let (id, (value, proof)) = match height {
             None => self.at_last(read)?,
             Some(height) => {
-                let id = self.id_at(height)?.ok_or(ReadError::Height(height))?;
-                (id, self.at(height, read)?)
+                let generation = self.last_accepted()?.generation;
+                (self.id_at(height)?, self.at(generation, height, read)?)
             }
         };
         Ok(Found { block: self.summary(id)?, value, proof })
@@ -128,9 +139,10 @@ impl Committed {
         bytes_max: usize,
     ) -> Result<Page, ReadError> {
         for _ in 0..ATTEMPTS_MAX {
-            let (id, height) = self.last_id()?;
-            let mut keys = index::keys(&*self.0, account, start, entries_max.saturating_add(1))?;
-            let view = View::stored(&*self.0, height);
+            let last = self.last_accepted()?;
+            let store = Store::new(&*self.0, last.generation);
+            let mut keys = index::keys(store, account, start, entries_max.saturating_add(1))?;
+            let view = View::stored(store, last.height);
             let mut next = (keys.len() > entries_max).then(|| keys.pop()).flatten();
             let mut entries = Vec::with_capacity(keys.len());
             let mut size_bytes = 0;
@@ -143,14 +155,14 @@ impl Committed {
                 }
                 entries.push((key, value));
             }
-            if self.last_id()? == (id, height) {
-                return Ok(Page { block: self.summary(id)?, entries, next });
+            if self.last_accepted()? == last {
+                return Ok(Page { block: self.summary(last.id)?, entries, next });
             }
         }
         Err(ReadError::Outrun)
     }
 
-    fn last_id(&self) -> Result<(Id, u64), ReadError> {
+    fn last_accepted(&self) -> Result<Last, ReadError> {
         blocks::last(&*self.0)?.ok_or(ReadError::NotReady)
     }
 
@@ -162,10 +174,11 @@ impl Committed {
 
     fn at<T>(
         &self,
+        generation: Generation,
         height: u64,
         read: impl Fn(&View<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let view = View::stored(&*self.0, height);
+        let view = View::stored(Store::new(&*self.0, generation), height);
         let result = read(&view);
         view.confirm()?;
         result
@@ -177,8 +190,8 @@ impl Committed {
         read: impl Fn(&View<'_>) -> Result<T, ReadError>,
     ) -> Result<(Id, T), ReadError> {
         for _ in 0..ATTEMPTS_MAX {
-            let (id, height) = self.last_id()?;
-            match self.at(height, &read) {
+            let Last { id, height, generation } = self.last_accepted()?;
+            match self.at(generation, height, &read) {
                 Ok(result) => return Ok((id, result)),
                 Err(ReadError::State(StateError::Unavailable(_))) => {}
                 Err(error) => return Err(error),

@@ -112,12 +112,11 @@ impl Rpc {
     fn block(&self, args: &GetBlockArgs) -> Result<BlockReply, Failure> {
         let committed = &self.0.committed;
         let id = match (args.block_id, args.height) {
-            (Some(id), None) => Some(id),
+            (Some(id), None) => id,
             (None, Some(Decimal(height))) => committed.id_at(height).map_err(text)?,
             _ => return Err("name the block by either blockID or height".to_owned()),
         };
-        let block = id.map(|id| committed.block(id)).transpose().map_err(text)?.flatten();
-        let block = block.ok_or("no such accepted block")?;
+        let block = committed.block(id).map_err(text)?.ok_or("no such accepted block")?;
         let encoding = args.encoding;
         if encoding == Encoding::Json {
             return Ok(BlockReply::Json { block: BlockJson::from(&block), encoding });

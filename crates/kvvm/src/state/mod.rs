@@ -11,19 +11,22 @@
 //! * [`index`] lists the keys of an account in order, of the last version only: the tree knows
 //!   hashes, which have lost their order.
 //!
-//! The database holds, by the first byte of the key (numbers are big-endian):
+//! All records begin with `g` and the number of their [`Generation`]. What follows (numbers are
+//! big-endian):
 //!
-//! | key | value |
+//! | record | value |
 //! |---|---|
 //! | `n` height nibbles | a node of the tree that this height made |
-//! | `v` hash ¬height | what the key with this hash holds since this height; empty if it was removed |
-//! | `s` height key | the record under that key is needed no more from this height on |
+//! | `v` hash ¬height | what the key with this hash holds since this height: the key's length, the account, the key, the value; empty if it was removed |
+//! | `s` height record | that record is needed no more from this height on |
 //! | `o` | the oldest height whose state can be read |
 //! | `i` account key | empty: the account has this key |
+//! | `m` lane | how far a jump has filled this lane |
 
 pub(crate) mod index;
 mod proof;
 mod speculative;
+mod store;
 mod tree;
 pub(crate) mod versions;
 
@@ -35,7 +38,10 @@ use sastrugi_types::hash::sha256_parts;
 use sastrugi_vm::{VmError, db::DbError};
 
 pub use self::proof::{Proof, ProofLeaf};
-pub(crate) use self::speculative::{Layer, View};
+pub(crate) use self::{
+    speculative::{Layer, View},
+    store::{Generation, Store},
+};
 use crate::transaction::Account;
 
 /// The root of the tree: names a whole state.
@@ -52,6 +58,14 @@ pub(crate) struct Change {
     pub(crate) account: Account,
     pub(crate) key: Bytes,
     pub(crate) value: Option<Bytes>,
+}
+
+/// A key, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) account: Account,
+    pub(crate) key: Bytes,
+    pub(crate) value: Bytes,
 }
 
 /// Why a state cannot be read or made.

@@ -7,9 +7,8 @@ use jmt::{
     KeyHash,
     storage::{Node, NodeKey},
 };
-use sastrugi_vm::db::Database;
 
-use super::{Changes, NONCE_KEY, Proof, Root, StateError, key_hash, tree, versions};
+use super::{Changes, NONCE_KEY, Proof, Root, StateError, Store, key_hash, tree, versions};
 use crate::transaction::Account;
 
 /// What one block changes.
@@ -26,15 +25,15 @@ pub(crate) struct Layer {
 
 /// A state: a stored version, and above it layers, the lowest first, each one height higher.
 pub(crate) struct View<'a> {
-    db: &'a dyn Database,
+    store: Store<'a>,
     stored_height: u64,
     layers: Vec<&'a Layer>,
 }
 
 impl Layer {
     /// Makes the state a chain begins with.
-    pub(crate) fn genesis(db: &dyn Database, changes: Changes) -> Result<Self, StateError> {
-        tree::grow(&View::stored(db, 0), 0, changes)
+    pub(crate) fn genesis(store: Store<'_>, changes: Changes) -> Result<Self, StateError> {
+        tree::grow(&View::stored(store, 0), 0, changes)
     }
 
     /// The root of the state after the block.
@@ -45,17 +44,17 @@ impl Layer {
 
 impl<'a> View<'a> {
     /// The stored version of a height.
-    pub(crate) const fn stored(db: &'a dyn Database, height: u64) -> Self {
-        Self { db, stored_height: height, layers: Vec::new() }
+    pub(crate) const fn stored(store: Store<'a>, height: u64) -> Self {
+        Self { store, stored_height: height, layers: Vec::new() }
     }
 
     /// The state after some processing blocks that follow the stored height, lowest first.
-    pub(crate) fn above(db: &'a dyn Database, height: u64, layers: Vec<&'a Layer>) -> Self {
+    pub(crate) fn above(store: Store<'a>, height: u64, layers: Vec<&'a Layer>) -> Self {
         debug_assert!(
             layers.iter().zip(1..).all(|(layer, above)| layer.height == height + above),
             "layers follow each other"
         );
-        Self { db, stored_height: height, layers }
+        Self { store, stored_height: height, layers }
     }
 
     /// The height of this state.
@@ -90,17 +89,15 @@ impl<'a> View<'a> {
     /// Checks that the stored version is there. Others may drop it while it is read, so whoever
     /// reads beside the engine asks when done: if it is there now, it was there all the time.
     pub(crate) fn confirm(&self) -> Result<(), StateError> {
-        if self.db.has(&tree::root_record(self.stored_height))? {
-            Ok(())
-        } else {
-            Err(StateError::Unavailable(self.stored_height))
-        }
+        let is_there =
+            versions::oldest(self.store)?.is_some_and(|oldest| oldest <= self.stored_height);
+        if is_there { Ok(()) } else { Err(StateError::Unavailable(self.stored_height)) }
     }
 
     pub(super) fn value_of(&self, hash: KeyHash) -> Result<Option<Bytes>, StateError> {
         match self.layers.iter().rev().find_map(|layer| layer.changes.get(hash)) {
             Some(value) => Ok(value.clone()),
-            None => versions::value(self.db, hash, self.stored_height),
+            None => versions::value(self.store, hash, self.stored_height),
         }
     }
 
@@ -110,7 +107,7 @@ impl<'a> View<'a> {
                 let layer = usize::try_from(above - 1).ok().and_then(|at| self.layers.get(at));
                 Ok(layer.and_then(|layer| layer.nodes.get(key)).cloned())
             }
-            _ => tree::stored_node(self.db, key),
+            _ => tree::stored_node(self.store, key),
         }
     }
 }

@@ -61,10 +61,16 @@ fn follow(model: &mut Model, changes: &Changes) {
     }
 }
 
+fn first(db: &MemoryDb) -> Store<'_> {
+    Store::new(db, Generation::default())
+}
+
 fn store(db: &MemoryDb, layer: &Layer) {
     let mut batch = Batch::new();
-    versions::store(db, &mut batch, layer).unwrap();
-    versions::forget(db, &mut batch, layer.height.saturating_sub(HISTORY)).unwrap();
+    versions::store(first(db), &mut batch, layer).unwrap();
+    if let Some(oldest) = layer.height.checked_sub(HISTORY) {
+        versions::forget(first(db), &mut batch, oldest).unwrap();
+    }
     db.write(&batch, Durability::Buffered).unwrap();
 }
 
@@ -102,29 +108,29 @@ proptest! {
             let changes = changes(step);
             follow(&mut model, &changes);
             let layer = if height == 0 {
-                Layer::genesis(&db, changes).unwrap()
+                Layer::genesis(first(&db), changes).unwrap()
             } else {
-                let view = View::stored(&db, height - 1);
+                let view = View::stored(first(&db), height - 1);
                 let layer = view.apply(changes).unwrap();
                 let sibling = view.apply(super::tests::changes(other)).unwrap();
-                let above = View::above(&db, height - 1, vec![&layer]);
+                let above = View::above(first(&db), height - 1, vec![&layer]);
                 check(&above, &model, layer.root());
                 // A child on the layer, and a sibling of the layer with a child of its own.
                 let mut grandchild_model = model.clone();
                 let changes = super::tests::changes(other);
                 follow(&mut grandchild_model, &changes);
                 let grandchild = above.apply(changes).unwrap();
-                let top = View::above(&db, height - 1, vec![&layer, &grandchild]);
+                let top = View::above(first(&db), height - 1, vec![&layer, &grandchild]);
                 check(&top, &grandchild_model, grandchild.root());
                 let mut sibling_model = past[past.len() - 1].0.clone();
                 follow(&mut sibling_model, &super::tests::changes(other));
-                check(&View::above(&db, height - 1, vec![&sibling]), &sibling_model, sibling.root());
+                check(&View::above(first(&db), height - 1, vec![&sibling]), &sibling_model, sibling.root());
                 layer
             };
             store(&db, &layer);
             past.push((model.clone(), layer.root()));
             for (age, (model, root)) in past.iter().rev().enumerate() {
-                let view = View::stored(&db, height - age as u64);
+                let view = View::stored(first(&db), height - age as u64);
                 if age as u64 <= HISTORY {
                     view.confirm().unwrap();
                     check(&view, model, *root);
@@ -136,7 +142,7 @@ proptest! {
                     .filter(|(account, _)| *account == super::tests::account(owner))
                     .map(|(_, key)| key.clone())
                     .collect();
-                let found = index::keys(&db, super::tests::account(owner), b"", 100).unwrap();
+                let found = index::keys(first(&db), super::tests::account(owner), b"", 100).unwrap();
                 prop_assert_eq!(found, keys);
             }
         }
@@ -166,9 +172,9 @@ fn forgotten_states_leave_nothing_behind() {
         let mut changes = changes(&vec![(0, 0, value)]);
         changes.set_nonce(account(1), height);
         let layer = if height == 0 {
-            Layer::genesis(&db, changes).unwrap()
+            Layer::genesis(first(&db), changes).unwrap()
         } else {
-            View::stored(&db, height - 1).apply(changes).unwrap()
+            View::stored(first(&db), height - 1).apply(changes).unwrap()
         };
         store(&db, &layer);
     };
@@ -180,8 +186,8 @@ fn forgotten_states_leave_nothing_behind() {
         sizes.push(db.len());
     }
     assert!(sizes[20..].windows(3).all(|sizes| sizes[0] == sizes[2]), "{sizes:?}");
-    assert_eq!(versions::oldest(&db), Ok(39 - HISTORY));
-    let gone = View::stored(&db, 39 - HISTORY - 1);
+    assert_eq!(versions::oldest(first(&db)), Ok(Some(39 - HISTORY)));
+    let gone = View::stored(first(&db), 39 - HISTORY - 1);
     assert_eq!(gone.confirm(), Err(StateError::Unavailable(39 - HISTORY - 1)));
 }
 
@@ -192,29 +198,29 @@ fn a_lower_setting_takes_effect_little_by_little() {
         let mut changes = Changes::default();
         changes.set_nonce(account(1), height);
         let layer = match height.checked_sub(1) {
-            None => Layer::genesis(&db, changes).unwrap(),
-            Some(below) => View::stored(&db, below).apply(changes).unwrap(),
+            None => Layer::genesis(first(&db), changes).unwrap(),
+            Some(below) => View::stored(first(&db), below).apply(changes).unwrap(),
         };
         let mut batch = Batch::new();
-        versions::store(&db, &mut batch, &layer).unwrap();
+        versions::store(first(&db), &mut batch, &layer).unwrap();
         db.write(&batch, Durability::Buffered).unwrap();
     }
     for expected in [2, 4, 6, 7, 7] {
         let mut batch = Batch::new();
-        versions::forget(&db, &mut batch, 7).unwrap();
+        versions::forget(first(&db), &mut batch, 7).unwrap();
         db.write(&batch, Durability::Buffered).unwrap();
-        assert_eq!(versions::oldest(&db), Ok(expected));
-        assert_eq!(View::stored(&db, expected).nonce(account(1)), Ok(expected));
-        assert!(View::stored(&db, expected - 1).confirm().is_err());
+        assert_eq!(versions::oldest(first(&db)), Ok(Some(expected)));
+        assert_eq!(View::stored(first(&db), expected).nonce(account(1)), Ok(expected));
+        assert!(View::stored(first(&db), expected - 1).confirm().is_err());
     }
 }
 
 #[test]
 fn the_empty_state_has_a_root() {
     let db = MemoryDb::new();
-    let layer = Layer::genesis(&db, Changes::default()).unwrap();
+    let layer = Layer::genesis(first(&db), Changes::default()).unwrap();
     assert_eq!(layer.root(), naive_root(&Model::new()));
     store(&db, &layer);
-    let proof = View::stored(&db, 0).prove(account(1), b"k").unwrap();
+    let proof = View::stored(first(&db), 0).prove(account(1), b"k").unwrap();
     assert!(proof.verify(layer.root(), account(1), b"k", None));
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jmt::{
     JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher, Version,
-    storage::{LeafNode, NibblePath, Node, NodeKey, TreeReader},
+    storage::{LeafNode, Node, NodeKey, TreeReader},
 };
-use sastrugi_vm::db::{Database, DbError};
+use sastrugi_vm::db::DbError;
 use sha2::Digest;
 
-use super::{Changes, Layer, Proof, Root, StateError, View, key_hash};
+use super::{Changes, Layer, Proof, Root, StateError, Store, View, key_hash};
 use crate::transaction::Account;
 
 const NODE_TAG: u8 = b'n';
@@ -54,7 +54,7 @@ pub(super) fn prove(view: &View<'_>, account: Account, key: &[u8]) -> Result<Pro
     Proof::from_jmt(&proof)
 }
 
-/// The key of a node's record in the database.
+/// The record of a node.
 pub(super) fn node_record(key: &NodeKey) -> Vec<u8> {
     let path = key.nibble_path();
     let mut record = vec![NODE_TAG];
@@ -63,19 +63,15 @@ pub(super) fn node_record(key: &NodeKey) -> Vec<u8> {
     record
 }
 
-/// The key of the record of a version's root node.
-pub(super) fn root_record(height: u64) -> Vec<u8> {
-    node_record(&NodeKey::new(height, std::iter::empty().collect::<NibblePath>()))
-}
-
-/// A node's record.
+/// What the record of a node holds.
 pub(super) fn encode_node(node: &Node) -> Result<Bytes, StateError> {
     borsh::to_vec(node).map(Bytes::from).map_err(|error| StateError::Corrupt(error.to_string()))
 }
 
-/// Reads a node from the database.
-pub(super) fn stored_node(db: &dyn Database, key: &NodeKey) -> Result<Option<Node>, StateError> {
-    db.get(&node_record(key))?
+/// Reads a stored node.
+pub(super) fn stored_node(store: Store<'_>, key: &NodeKey) -> Result<Option<Node>, StateError> {
+    store
+        .get(&node_record(key))?
         .map(|bytes| borsh::from_slice(&bytes))
         .transpose()
         .map_err(|error| StateError::Corrupt(error.to_string()))

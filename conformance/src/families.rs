@@ -75,7 +75,7 @@ pub const FAMILIES: &[Family] = &[
     trace("routing", Column::ComesWith("the bench list")),
     trace("snowball", Column::Replayed),
     trace("snowman", Column::Replayed),
-    trace("statesync", Column::ComesWith("state sync")),
+    trace("statesync", Column::Replayed),
     trace("throttling", Column::ComesWith("throttles")),
     trace("timeouts", Column::Replayed),
     trace("uptime", Column::ComesWith("the P-Chain")),

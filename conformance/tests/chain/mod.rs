@@ -195,6 +195,12 @@ fn sent(table: &Table, sent: Sent<'_>) -> Value {
             let text = std::str::from_utf8(&bytes).unwrap();
             json!(["stateSummaryFrontier", node_index(to), request.0, text])
         }
+        Sent::GetStateSummaryFrontier(to, request) => {
+            json!(["getStateSummaryFrontier", nodes(to), request.0])
+        }
+        Sent::GetAcceptedStateSummary(to, request, heights) => {
+            json!(["getAcceptedStateSummary", nodes(to), request.0, heights])
+        }
         Sent::AcceptedStateSummary(to, request, ids) => {
             json!(["acceptedStateSummary", node_index(to), request.0, table.sorted(ids)])
         }
@@ -250,6 +256,16 @@ impl Stage {
         log.answers = expected.iter().filter(is_answer).cloned().collect();
         self.around.set_time(&*self.clock);
         Op { place, kind, expected, fields }
+    }
+
+    /// Gives the samples of the trace to a gear that has a sampler of its own.
+    pub(crate) fn sampler(&self) -> Box<dyn Sampler + Send> {
+        Box::new(Around { log: self.log.clone(), table: self.table.clone() })
+    }
+
+    /// Notes an event that a replayer saw itself.
+    pub(crate) fn note(&self, event: Value) {
+        self.log.lock().events.push(event);
     }
 
     /// Compares what an op did. Says whether the chain goes on.

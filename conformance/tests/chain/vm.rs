@@ -16,7 +16,7 @@ use sastrugi_engine::{
 use sastrugi_types::{Id, Instant, NodeId, RequestId, WallTime, version::Application};
 use sastrugi_vm::{
     Block, BlockContext, ChainVm, Connector, Health, HealthChecker, State, StateSummary,
-    StateSyncableVm, Vm, VmError, VmInit,
+    StateSyncMode, StateSyncableVm, Vm, VmError, VmInit,
 };
 use serde_json::{Value, json};
 
@@ -48,9 +48,13 @@ pub(crate) struct ScriptedVm {
 /// The state summaries of a VM that has them.
 struct Summaries {
     heights: Vec<u64>,
+    /// What happens when each is accepted.
+    modes: Vec<String>,
     latest: Option<usize>,
     /// Those that can be found by their height.
     stored: Vec<usize>,
+    enabled: bool,
+    enabled_fails: bool,
 }
 
 #[derive(Default)]
@@ -59,6 +63,8 @@ struct Status {
     processing: BTreeSet<Id>,
     rejected: BTreeSet<Id>,
     verified: BTreeMap<Id, u64>,
+    /// The summary of an interrupted sync: its index, -1 for none, -2 for an error.
+    ongoing: i64,
 }
 
 impl ScriptedVm {
@@ -189,19 +195,28 @@ impl ScriptedVm {
 
 impl StateSyncableVm for ScriptedVm {
     fn state_sync_enabled(&self) -> Result<bool, VmError> {
-        panic!("nothing in the traces asks for this")
+        let Summaries { enabled, enabled_fails, .. } = self.summaries();
+        if *enabled_fails { Err(VmError::Other("injected".into())) } else { Ok(*enabled) }
     }
 
     fn ongoing_summary(&self) -> Result<Option<StateSummary>, VmError> {
-        panic!("nothing in the traces asks for this")
+        match self.status.lock().ongoing {
+            -2 => Err(VmError::Other("injected".into())),
+            index => Ok(usize::try_from(index).ok().map(|index| self.summary(index))),
+        }
     }
 
     fn last_summary(&self) -> Result<Option<StateSummary>, VmError> {
         Ok(self.summaries().latest.map(|index| self.summary(index)))
     }
 
-    fn parse_summary(&self, _bytes: Bytes) -> Result<StateSummary, VmError> {
-        panic!("nothing in the traces asks for this")
+    fn parse_summary(&self, bytes: Bytes) -> Result<StateSummary, VmError> {
+        let index = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_prefix("sum-"));
+        let index = index.and_then(|digits| digits.parse::<usize>().ok());
+        index
+            .filter(|index| *index < self.summaries().heights.len())
+            .map(|index| self.summary(index))
+            .ok_or_else(|| VmError::invalid("does not parse"))
     }
 
     fn summary_at(&self, height: u64) -> Result<Option<StateSummary>, VmError> {
@@ -210,11 +225,18 @@ impl StateSyncableVm for ScriptedVm {
         Ok(found.map(|index| self.summary(*index)))
     }
 
-    fn accept_summary(
-        &self,
-        _summary: &StateSummary,
-    ) -> Result<sastrugi_vm::StateSyncMode, VmError> {
-        panic!("nothing in the traces asks for this")
+    fn accept_summary(&self, summary: &StateSummary) -> Result<StateSyncMode, VmError> {
+        let index = self.table.indices[&summary.id];
+        assert_eq!(*summary, self.summary(index));
+        self.event(json!(["acceptSummary", index]));
+        match self.summaries().modes[index].as_str() {
+            "skipped" => Ok(StateSyncMode::Skipped),
+            "static" => Ok(StateSyncMode::Static),
+            "dynamic" => Ok(StateSyncMode::Dynamic),
+            "unknown" => Ok(StateSyncMode::Unknown(77)),
+            "error" => Err(VmError::Other("injected".into())),
+            other => panic!("unknown mode {other}"),
+        }
     }
 }
 
@@ -224,8 +246,13 @@ impl Vm for ScriptedVm {
     }
 
     fn set_state(&self, state: State) -> Result<(), VmError> {
-        assert_eq!(state, State::NormalOp);
-        self.event(json!(["setState", "Normal operations state"]));
+        let text = match state {
+            State::Initializing => panic!("no gear sets this"),
+            State::StateSyncing => "State syncing state",
+            State::Bootstrapping => "Bootstrapping state",
+            State::NormalOp => "Normal operations state",
+        };
+        self.event(json!(["setState", text]));
         Ok(())
     }
 
@@ -322,24 +349,33 @@ fn scripted(index: usize, value: Value, length: usize, table: &Table) -> Option<
 }
 
 fn summaries(trace: &mut Fields) -> Option<Summaries> {
-    let present: bool = trace.or_default("stateSync");
+    // The traces of the state syncer say it the other way round.
+    let absent: bool = trace.or_default("noStateSync");
+    let present = trace.or_default("stateSync") || (trace.has("enabled") && !absent);
     let latest: i64 = trace.or_default("latestSummary");
-    let list = trace.list("summaries").into_iter();
-    let heights = list.map(|mut summary| {
-        summary.skip("mode");
-        let height = summary.take("h");
+    let (mut heights, mut modes) = (Vec::new(), Vec::new());
+    for mut summary in trace.list("summaries") {
+        heights.push(summary.take("h"));
+        modes.push(summary.or_default("mode"));
         summary.finish();
-        height
-    });
+    }
     let summaries = Summaries {
-        heights: heights.collect(),
+        heights,
+        modes,
         latest: usize::try_from(latest).ok(),
         stored: trace.or_default("storedSummaries"),
+        enabled: trace.or_default("enabled"),
+        enabled_fails: trace.or_default("enabledFails"),
     };
     present.then_some(summaries)
 }
 
 impl ScriptedVm {
+    /// From here on this is the summary of an interrupted sync.
+    pub(crate) fn set_ongoing(&self, index: i64) {
+        self.status.lock().ongoing = index;
+    }
+
     /// The VM that a trace describes.
     pub(crate) fn new(
         trace: &mut Fields,
@@ -348,12 +384,12 @@ impl ScriptedVm {
         clock: &Arc<ManualClock>,
     ) -> Arc<Self> {
         let sizes: Vec<usize> = trace.or_default("sizes");
-        let blocks: Vec<Value> = trace.take("blocks");
+        let blocks: Vec<Value> = trace.or_default("blocks");
         let blocks = blocks.into_iter().enumerate().map(|(index, value)| {
             scripted(index, value, sizes.get(index).copied().unwrap_or_default(), table)
         });
         let ids = |indices: Vec<usize>| indices.into_iter().map(|index| table.ids[index]);
-        let mut fields = trace.nested("vm");
+        let mut fields = Fields::of("vm", trace.maybe("vm").unwrap_or_else(|| json!({})));
         let vm = Self {
             log: log.clone(),
             blocks: blocks.collect(),
@@ -366,8 +402,9 @@ impl ScriptedVm {
             clock: clock.clone(),
             summaries: summaries(trace),
             status: Mutex::new(Status {
-                accepted: ids(trace.take("accepted")).collect(),
+                accepted: ids(trace.or_default("accepted")).collect(),
                 processing: ids(trace.or_default("processing")).collect(),
+                ongoing: trace.or_default("ongoing"),
                 ..Status::default()
             }),
         };

@@ -33,6 +33,11 @@ impl Startup {
         &self.peers
     }
 
+    /// The threshold.
+    pub const fn weight_min(&self) -> u64 {
+        self.weight_min
+    }
+
     /// Whether the threshold was ever reached.
     #[doc(alias = "ShouldStart")]
     pub fn should_start(&self) -> bool {

@@ -147,8 +147,8 @@ fn read(op: Op, body: Body<'_>) -> Result<Message, WireError> {
             Ok(Message::Chain { chain: Id(*chain_id(op, chain)?), payload })
         }
         _ => match response_op(op) {
-            Some(kind) => ResponseFields::read(op, body)?.message(op, kind, body),
-            None => RequestFields::read(op, body)?.message(op, body),
+            Some(kind) => read_response(op, kind, body),
+            None => read_request(op, body),
         },
     }
 }
@@ -184,23 +184,24 @@ fn app_gossip(body: Body<'_>) -> Result<Message, WireError> {
 
 /// The fields of any request. Those of the same number have the same meaning in each kind, save
 /// the fourth.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct RequestFields<'a> {
     chain: &'a [u8],
     id: u32,
     deadline: u64,
     /// The fourth: a container, its ID, or a VM's own bytes.
     bytes: &'a [u8],
-    /// The fourth, where it is a list of IDs.
-    ids: Ids,
-    /// The fourth, where it is a list of numbers.
-    heights: Vec<u64>,
     engine_type: i32,
     requested_height: u64,
 }
 
 impl<'a> RequestFields<'a> {
-    fn read(op: Op, body: Body<'a>) -> Result<Self, WireError> {
+    /// Walks the fields. The fourth is shown to `list`, too.
+    #[inline]
+    fn read(
+        body: Body<'a>,
+        mut list: impl FnMut(Value<'a>) -> Result<(), WireError>,
+    ) -> Result<Self, WireError> {
         let mut fields = Self::default();
         let mut reader = body.reader();
         while let Some((field, value)) = reader.field()? {
@@ -208,11 +209,12 @@ impl<'a> RequestFields<'a> {
                 (1, Value::Bytes(it)) => fields.chain = it,
                 (2, Value::Varint(it)) => fields.id = it as u32,
                 (3, Value::Varint(it)) => fields.deadline = it,
-                (4, _) if op == Op::GetAcceptedStateSummary => {
-                    numbers(value, &mut fields.heights, usize::MAX, |height| height)?;
+                (4, value) => {
+                    list(value)?;
+                    if let Value::Bytes(it) = value {
+                        fields.bytes = it;
+                    }
                 }
-                (4, Value::Bytes(it)) if op == Op::GetAccepted => fields.ids.push(it),
-                (4, Value::Bytes(it)) => fields.bytes = it,
                 (5, Value::Varint(it)) => fields.engine_type = it as i32,
                 (6, Value::Varint(it)) => fields.requested_height = it,
                 _ => (),
@@ -221,49 +223,68 @@ impl<'a> RequestFields<'a> {
         Ok(fields)
     }
 
-    fn message(self, op: Op, body: Body<'a>) -> Result<Message, WireError> {
+    fn message(self, op: Op, request: Request) -> Result<Message, WireError> {
         let chain = chain_id(op, self.chain)?;
-        let container =
-            || container_id(self.bytes).map_err(|field| WireError::Invalid { op, field });
-        let requested_height = self.requested_height;
-        let request = match op {
-            Op::GetStateSummaryFrontier => Request::GetStateSummaryFrontier,
-            Op::GetAcceptedStateSummary => {
-                Request::GetAcceptedStateSummary { heights: self.heights }
-            }
-            Op::GetAcceptedFrontier => Request::GetAcceptedFrontier,
-            Op::GetAccepted => match self.ids.fault {
-                None => Request::GetAccepted { containers: self.ids.good },
-                Some(field) => return Err(WireError::Invalid { op, field }),
-            },
-            Op::GetAncestors => {
-                let engine_type = EngineType::from_wire(self.engine_type);
-                Request::GetAncestors { container: Id(*container()?), engine_type }
-            }
-            Op::Get => Request::Get { container: Id(*container()?) },
-            Op::PullQuery => Request::PullQuery { container: Id(*container()?), requested_height },
-            Op::PushQuery => {
-                Request::PushQuery { container: body.part(self.bytes), requested_height }
-            }
-            Op::AppRequest => Request::App { bytes: body.part(self.bytes) },
-            _ => return Err(WireError::UnknownType),
-        };
         let (id, deadline) = (RequestId(self.id), Duration::from_nanos(self.deadline));
         let payload = Payload::Request { id, deadline, request };
         Ok(Message::Chain { chain: Id(*chain), payload })
     }
 }
 
+fn read_request(op: Op, body: Body<'_>) -> Result<Message, WireError> {
+    match op {
+        Op::GetAcceptedStateSummary => {
+            let mut heights = Vec::new();
+            let list = |value| numbers(value, &mut heights, usize::MAX, |height| height);
+            let fields = RequestFields::read(body, list)?;
+            return fields.message(op, Request::GetAcceptedStateSummary { heights });
+        }
+        Op::GetAccepted => {
+            let mut ids = Ids::default();
+            let fields = RequestFields::read(body, |value| {
+                if let Value::Bytes(it) = value {
+                    ids.push(it);
+                }
+                Ok(())
+            })?;
+            let chain = chain_id(op, fields.chain).map(|_| ());
+            let fault = ids.fault.map(|field| WireError::Invalid { op, field });
+            chain.and(fault.map_or(Ok(()), Err))?;
+            return fields.message(op, Request::GetAccepted { containers: ids.good });
+        }
+        _ => {}
+    }
+    let fields = RequestFields::read(body, |_| Ok(()))?;
+    chain_id(op, fields.chain)?;
+    let container = || {
+        let id = container_id(fields.bytes).map_err(|field| WireError::Invalid { op, field })?;
+        Ok(Id(*id))
+    };
+    let requested_height = fields.requested_height;
+    let request = match op {
+        Op::GetStateSummaryFrontier => Request::GetStateSummaryFrontier,
+        Op::GetAcceptedFrontier => Request::GetAcceptedFrontier,
+        Op::GetAncestors => {
+            let engine_type = EngineType::from_wire(fields.engine_type);
+            Request::GetAncestors { container: container()?, engine_type }
+        }
+        Op::Get => Request::Get { container: container()? },
+        Op::PullQuery => Request::PullQuery { container: container()?, requested_height },
+        Op::PushQuery => {
+            Request::PushQuery { container: body.part(fields.bytes), requested_height }
+        }
+        Op::AppRequest => Request::App { bytes: body.part(fields.bytes) },
+        _ => return Err(WireError::UnknownType),
+    };
+    fields.message(op, request)
+}
+
 /// The fields of any response. What each holds depends on the kind.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct ResponseFields<'a> {
     chain: &'a [u8],
     id: u32,
     third: &'a [u8],
-    /// The third, where it is a list of IDs.
-    ids: Ids,
-    /// The third, where it is a list of containers.
-    containers: Vec<Bytes>,
     /// The third, where it is a number.
     code: i32,
     fourth: &'a [u8],
@@ -272,7 +293,9 @@ struct ResponseFields<'a> {
 }
 
 impl<'a> ResponseFields<'a> {
-    fn read(op: Op, body: Body<'a>) -> Result<Self, WireError> {
+    /// Walks the fields. The third is shown to `list`, too.
+    #[inline]
+    fn read(op: Op, body: Body<'a>, mut list: impl FnMut(&'a [u8])) -> Result<Self, WireError> {
         let mut fields = Self::default();
         let mut reader = body.reader();
         while let Some((field, value)) = reader.field()? {
@@ -280,12 +303,10 @@ impl<'a> ResponseFields<'a> {
                 (1, Value::Bytes(it)) => fields.chain = it,
                 (2, Value::Varint(it)) => fields.id = it as u32,
                 (3, Value::Varint(it)) => fields.code = unzigzag(it as u32),
-                (3, Value::Bytes(it)) => match op {
-                    Op::AcceptedStateSummary | Op::Accepted => fields.ids.push(it),
-                    Op::Ancestors if fields.containers.len() == CONTAINERS_MAX => (),
-                    Op::Ancestors => fields.containers.push(body.part(it)),
-                    _ => fields.third = it,
-                },
+                (3, Value::Bytes(it)) => {
+                    list(it);
+                    fields.third = it;
+                }
                 (4, Value::Bytes(it)) if op == Op::AppError => fields.fourth = text(it)?.as_bytes(),
                 (4, Value::Bytes(it)) => fields.fourth = it,
                 (5, Value::Bytes(it)) => fields.fifth = it,
@@ -296,45 +317,74 @@ impl<'a> ResponseFields<'a> {
         Ok(fields)
     }
 
-    /// A response with a bad ID still ends the request it answers.
-    fn message(self, op: Op, kind: ResponseOp, body: Body<'a>) -> Result<Message, WireError> {
-        let chain = chain_id(op, self.chain)?;
+    /// The message. A response that cannot be read still ends the request it answers.
+    fn message(
+        self,
+        op: Op,
+        kind: ResponseOp,
+        response: Option<Response>,
+    ) -> Result<Message, WireError> {
+        let chain = Id(*chain_id(op, self.chain)?);
         let id = RequestId(self.id);
-        let malformed = || {
-            let payload = Payload::MalformedResponse { id, op: kind };
-            Ok(Message::Chain { chain: Id(*chain), payload })
+        let payload = match response {
+            Some(response) => Payload::Response { id, response },
+            None => Payload::MalformedResponse { id, op: kind },
         };
-        if self.ids.fault.is_some() {
-            return malformed();
-        }
-        let ids = [self.third, self.fourth, self.fifth].map(container_id);
-        let response = match (op, ids) {
-            (Op::Chits, [Ok(preferred), Ok(accepted), Ok(preferred_at_height)]) => {
-                Response::Chits(Chits {
-                    preferred: Id(*preferred),
-                    preferred_at_height: Id(*preferred_at_height),
-                    accepted: Id(*accepted),
-                    accepted_height: self.sixth,
-                })
-            }
-            (Op::AcceptedFrontier, [Ok(container), ..]) => {
-                Response::AcceptedFrontier { container: Id(*container) }
-            }
-            (Op::Chits | Op::AcceptedFrontier, _) => return malformed(),
-            (Op::StateSummaryFrontier, _) => {
-                Response::StateSummaryFrontier { summary: body.part(self.third) }
-            }
-            (Op::AcceptedStateSummary, _) => {
-                Response::AcceptedStateSummary { summaries: self.ids.good }
-            }
-            (Op::Accepted, _) => Response::Accepted { containers: self.ids.good },
-            (Op::Ancestors, _) => Response::Ancestors { containers: self.containers },
-            (Op::Put, _) => Response::Put { container: body.part(self.third) },
-            (Op::AppResponse, _) => Response::App { bytes: body.part(self.third) },
-            _ => Response::AppError { code: self.code, message: text(self.fourth)?.to_owned() },
-        };
-        Ok(Message::Chain { chain: Id(*chain), payload: Payload::Response { id, response } })
+        Ok(Message::Chain { chain, payload })
     }
+
+    fn chits(&self) -> Option<Response> {
+        let id = |bytes| container_id(bytes).ok().map(|id| Id(*id));
+        Some(Response::Chits(Chits {
+            preferred: id(self.third)?,
+            accepted: id(self.fourth)?,
+            preferred_at_height: id(self.fifth)?,
+            accepted_height: self.sixth,
+        }))
+    }
+}
+
+fn read_response(op: Op, kind: ResponseOp, body: Body<'_>) -> Result<Message, WireError> {
+    match op {
+        Op::AcceptedStateSummary | Op::Accepted => {
+            let mut ids = Ids::default();
+            let fields = ResponseFields::read(op, body, |it| ids.push(it))?;
+            let response = match (op, ids.fault) {
+                (_, Some(_)) => None,
+                (Op::Accepted, _) => Some(Response::Accepted { containers: ids.good }),
+                _ => Some(Response::AcceptedStateSummary { summaries: ids.good }),
+            };
+            return fields.message(op, kind, response);
+        }
+        Op::Ancestors => {
+            let mut containers = Vec::new();
+            let fields = ResponseFields::read(op, body, |it| {
+                if containers.len() < CONTAINERS_MAX {
+                    containers.push(body.part(it));
+                }
+            })?;
+            return fields.message(op, kind, Some(Response::Ancestors { containers }));
+        }
+        _ => {}
+    }
+    let fields = ResponseFields::read(op, body, |_| ())?;
+    chain_id(op, fields.chain)?;
+    let response = match op {
+        Op::Chits => fields.chits(),
+        Op::AcceptedFrontier => container_id(fields.third)
+            .ok()
+            .map(|id| Response::AcceptedFrontier { container: Id(*id) }),
+        Op::StateSummaryFrontier => {
+            Some(Response::StateSummaryFrontier { summary: body.part(fields.third) })
+        }
+        Op::Put => Some(Response::Put { container: body.part(fields.third) }),
+        Op::AppResponse => Some(Response::App { bytes: body.part(fields.third) }),
+        _ => {
+            let message = text(fields.fourth)?.to_owned();
+            Some(Response::AppError { code: fields.code, message })
+        }
+    };
+    fields.message(op, kind, response)
 }
 
 /// A list of IDs, as long as every one of them is good.

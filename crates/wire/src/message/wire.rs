@@ -57,6 +57,7 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
+    #[inline]
     fn tag(&mut self, number_max: u64) -> Result<(u32, u8), WireError> {
         let tag = self.varint()?;
         let number = tag >> 3;
@@ -81,7 +82,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number of three bytes and more.
     fn long_varint(&mut self) -> Result<u64, WireError> {
+        if let Some((&word, _)) = self.rest.split_first_chunk() {
+            let word = u64::from_le_bytes(word);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let bits = ends.trailing_zeros() + 1;
+                self.rest = &self.rest[(bits / 8) as usize..];
+                return Ok(squeeze(word & (u64::MAX >> (64 - bits))));
+            }
+        }
+        self.varint_by_bytes()
+    }
+
+    #[cold]
+    fn varint_by_bytes(&mut self) -> Result<u64, WireError> {
         let mut number = 0;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
             if index == 9 && byte > 1 {
@@ -96,11 +112,13 @@ impl<'a> Reader<'a> {
         Err(WireError::Protobuf)
     }
 
+    #[inline]
     fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.varint()?;
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(WireError::Protobuf)?;
         self.rest = rest;
@@ -127,6 +145,13 @@ impl<'a> Reader<'a> {
             (number, wire_type) = self.tag(GROUP_FIELD_MAX)?;
         }
     }
+}
+
+/// Puts the low seven bits of each byte next to each other.
+const fn squeeze(word: u64) -> u64 {
+    let pairs = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (fours & 0x0fff_ffff) | (fours & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// Reads a repeated number, packed or not, keeping at most `max` of them.

@@ -181,6 +181,10 @@ impl Database for DiskDatabase {
             Durability::Buffered => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,
         };
+        if changes.is_empty() {
+            // The store skips empty batches, but a synced one stands for those before it.
+            return store.persist(mode).map_err(failed);
+        }
         let mut write = store.batch().durability(Some(mode));
         for (key, change) in changes {
             match change {

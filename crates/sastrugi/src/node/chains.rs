@@ -6,10 +6,10 @@ use bytes::Bytes;
 use sastrugi_consensus::snowball::{Parameters, ParametersError};
 use sastrugi_engine::{
     chain::{
-        Chain, ChainConfig, ChainParts, ChangeNotifier, Commit, Fact, Gears, Inbox, InboxLimits,
-        Output, connected_fraction_min,
+        Chain, ChainConfig, ChainParts, ChangeNotifier, Fact, Gears, Inbox, InboxLimits, Output,
+        connected_fraction_min,
     },
-    common::{AppSender, Fatal, Halter, Handled, PreemptionSignal, StateSyncing, tracker::Peers},
+    common::{AppSender, Halter, PreemptionSignal, StateSyncing, tracker::Peers},
     getter::GetterConfig,
     router::{AdmitAll, Network, Port, Route, SharedRouter},
     snowman::{Config, Snowman},
@@ -24,7 +24,9 @@ use sastrugi_vm::{
     validators::ValidatorState,
 };
 
-use super::{ChainThread, chain_thread::ChainView, validator_state::DescribedValidators};
+use super::{
+    ChainThread, chain_thread::ChainView, ledger::Ledger, validator_state::DescribedValidators,
+};
 use crate::{
     config::NodeConfig,
     database::DiskDatabase,
@@ -36,10 +38,6 @@ use crate::{
 
 /// Where a VM's data is within the chain's part of the database.
 const VM_PREFIX: &[u8] = b"vm";
-/// Where the engine's records are.
-const ENGINE_PREFIX: &[u8] = b"engine";
-/// The engine's record of the last accepted block: its ID and its height.
-const LAST_ACCEPTED_KEY: &[u8] = b"lastAccepted";
 
 /// A chain as the rest of the node sees it.
 pub(crate) struct ChainEntry {
@@ -327,44 +325,6 @@ fn chain_files(
         Ok(described.as_bytes().to_vec())
     };
     Ok((read("config", &chain.config)?, read("upgrade", &chain.upgrade)?))
-}
-
-/// Commits what the VM and the engine write about an accepted block in one synced batch.
-struct Ledger {
-    layer: Arc<VersionedDb>,
-    engine: PrefixDb,
-}
-
-impl Ledger {
-    fn new(layer: Arc<VersionedDb>, chain: Id) -> Self {
-        let base: Arc<dyn Database> = layer.clone();
-        Self { layer, engine: PrefixDb::new(base, &chain.0).child(ENGINE_PREFIX) }
-    }
-
-    /// The VM and the engine must agree on the last accepted block, because they commit together.
-    fn check(&self, vm: &dyn ChainVm) -> Result<(), String> {
-        let Some(noted) = self.engine.get(LAST_ACCEPTED_KEY).map_err(|error| error.to_string())?
-        else {
-            return Ok(());
-        };
-        let last = vm.last_accepted().map_err(|error| error.to_string())?;
-        if noted.starts_with(&last.0) {
-            return Ok(());
-        }
-        Err(format!(
-            "the database is damaged: the VM's last accepted block is {last}, the engine noted \
-             another; move the database away and let the node fetch everything anew"
-        ))
-    }
-}
-
-impl Commit for Ledger {
-    fn commit(&mut self, block: &Block) -> Handled {
-        let mut record = block.id.0.to_vec();
-        record.extend_from_slice(&block.height.to_be_bytes());
-        self.engine.put(LAST_ACCEPTED_KEY, &record).map_err(Fatal::from)?;
-        self.layer.commit(Durability::Synced).map_err(Fatal::from)
-    }
 }
 
 /// Passes the chain's facts on.

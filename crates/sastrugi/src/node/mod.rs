@@ -14,6 +14,7 @@
 
 pub(crate) mod chain_thread;
 mod chains;
+mod ledger;
 mod network;
 mod prepare;
 mod process_context;

@@ -46,7 +46,7 @@ fn fetched(heights: &[u64]) -> (MemoryDb, Tree) {
 
 fn parent_of(height: u64, bytes: Bytes) -> Result<Id, IntervalError> {
     let is_stored = Vec::from(bytes) == height.to_be_bytes();
-    is_stored.then(|| Id([height as u8; 32])).ok_or(IntervalError::NoBlock(height))
+    is_stored.then_some(Id([height as u8; 32])).ok_or(IntervalError::NoBlock(height))
 }
 
 const BOTH_ENDS: [u64; 7] = [0, 1, 2, 3, u64::MAX - 2, u64::MAX - 1, u64::MAX];

@@ -75,44 +75,61 @@ impl Tree {
 
     /// Adds a height.
     pub fn add(&mut self, sink: &mut impl Sink, height: u64) -> Added {
-        let above = self.at_or_above(height);
-        if above.is_some_and(|run| run.lower <= height) {
-            return Added::Known;
+        // Of the runs below only the one that ends right below can be met here.
+        let mut near = self.runs.range_mut(height.saturating_sub(1)..);
+        let (mut below, mut above) = (None, near.next());
+        if let Some((&upper, &mut lower)) = above
+            && upper < height
+        {
+            (below, above) = (Some(Interval { lower, upper }), near.next());
         }
-        self.len = self.len.wrapping_add(1);
-        let above = above.filter(|run| run.lower - 1 == height);
-        let below = self.below(height).filter(|run| run.upper + 1 == height);
+        let joins_below = below.is_some();
+        let lower = below.map_or(height, |run| run.lower);
+        let upper = match above {
+            Some((_, reached)) if *reached <= height => return Added::Known,
+            Some((&upper, reached)) if *reached - 1 == height => {
+                *reached = lower;
+                upper
+            }
+            _ => {
+                self.runs.insert(height, lower);
+                height
+            }
+        };
         if let Some(below) = below {
             self.runs.remove(&below.upper);
             sink.delete(below.upper);
         }
-        let upper = above.map_or(height, |run| run.upper);
-        let lower = below.map_or(height, |run| run.lower);
-        self.set(sink, Interval { lower, upper });
-        Added::New { joins_below: below.is_some() }
+        self.len = self.len.wrapping_add(1);
+        sink.put(Interval { lower, upper });
+        Added::New { joins_below }
     }
 
     /// Removes a height; whether it was there.
     pub fn remove(&mut self, sink: &mut impl Sink, height: u64) -> bool {
-        let Some(run) = self.at_or_above(height).filter(|run| run.lower <= height) else {
+        let Some((&upper, reached)) = self.runs.range_mut(height..).next() else { return false };
+        let lower = *reached;
+        if lower > height {
             return false;
-        };
-        self.len = self.len.wrapping_sub(1);
-        if run.upper == height {
-            self.runs.remove(&run.upper);
-            sink.delete(run.upper);
+        }
+        if upper > height {
+            *reached = height + 1;
+            sink.put(Interval { lower: height + 1, upper });
         } else {
-            self.set(sink, Interval { lower: height + 1, ..run });
+            self.runs.remove(&upper);
+            sink.delete(upper);
         }
-        if run.lower < height {
-            self.set(sink, Interval { upper: height - 1, ..run });
+        if lower < height {
+            self.runs.insert(height - 1, lower);
+            sink.put(Interval { lower, upper: height - 1 });
         }
+        self.len = self.len.wrapping_sub(1);
         true
     }
 
     /// Whether the height is in the set.
     pub fn contains(&self, height: u64) -> bool {
-        self.at_or_above(height).is_some_and(|run| run.lower <= height)
+        self.runs.range(height..).next().is_some_and(|(_, lower)| *lower <= height)
     }
 
     /// The runs, lowest first.
@@ -128,20 +145,5 @@ impl Tree {
     /// Whether no height is in the set.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
-    }
-
-    /// The lowest run that reaches up to the height.
-    fn at_or_above(&self, height: u64) -> Option<Interval> {
-        self.runs.range(height..).next().map(|(&upper, &lower)| Interval { lower, upper })
-    }
-
-    /// The highest run that ends below the height.
-    fn below(&self, height: u64) -> Option<Interval> {
-        self.runs.range(..height).next_back().map(|(&upper, &lower)| Interval { lower, upper })
-    }
-
-    fn set(&mut self, sink: &mut impl Sink, run: Interval) {
-        self.runs.insert(run.upper, run.lower);
-        sink.put(run);
     }
 }

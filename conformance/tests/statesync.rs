@@ -24,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use chain::{Stage, node, node_index};
+use chain::{Around, Stage, node, node_index};
 use sastrugi_conformance::{Fields, exceptions, traces};
 use sastrugi_engine::{
     common::{
@@ -85,7 +85,7 @@ impl Replay {
             clock: stage.clock.clone(),
             getter: GetterConfig::default(),
             beacons,
-            sampler: stage.sampler(),
+            sampler: Box::new(Around { log: stage.log.clone(), table: stage.table.clone() }),
             startup,
             state_syncing: state_syncing.clone(),
         });
@@ -157,7 +157,7 @@ impl Replay {
                 gear.get_accepted_state_summary_failed(cx, from, request)
             }
             "ongoing" => {
-                vm.set_ongoing(op.take("s"));
+                *vm.ongoing.lock() = op.take("s");
                 Ok(())
             }
             "notify" => gear.notify(cx, Message::from(op.or_default::<u32>("m"))),
@@ -167,7 +167,7 @@ impl Replay {
             other => panic!("unknown op {other}"),
         };
         if let Some(last) = Cx::finished(cx) {
-            stage.note(json!(["done", last.0]));
+            stage.log.lock().events.push(json!(["done", last.0]));
         }
         handled
     }

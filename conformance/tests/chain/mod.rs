@@ -86,7 +86,7 @@ fn id_of(text: &str) -> Id {
 #[derive(Default)]
 pub(crate) struct Log {
     name: String,
-    events: Vec<Value>,
+    pub(crate) events: Vec<Value>,
     answers: VecDeque<Value>,
 }
 
@@ -114,12 +114,12 @@ impl Log {
     }
 }
 
-type SharedLog = Arc<Mutex<Log>>;
+pub(crate) type SharedLog = Arc<Mutex<Log>>;
 
 /// Gives the samples of the trace, and logs what is announced.
 pub(crate) struct Around {
-    log: SharedLog,
-    table: Arc<Table>,
+    pub(crate) log: SharedLog,
+    pub(crate) table: Arc<Table>,
 }
 
 impl Sampler for Around {
@@ -191,6 +191,15 @@ fn sent(table: &Table, sent: Sent<'_>) -> Value {
         Sent::AcceptedFrontier(to, request, id) => {
             json!(["acceptedFrontier", node_index(to), request.0, table.json(id)])
         }
+        Sent::GetAcceptedFrontier(to, request) => {
+            json!(["getAcceptedFrontier", nodes(to), request.0])
+        }
+        Sent::GetAccepted(to, request, ids) => {
+            json!(["getAccepted", nodes(to), request.0, table.sorted(ids)])
+        }
+        Sent::GetAncestors(to, request, id) => {
+            json!(["getAncestors", node_index(to), request.0, table.json(id)])
+        }
         Sent::StateSummaryFrontier(to, request, bytes) => {
             let text = std::str::from_utf8(&bytes).unwrap();
             json!(["stateSummaryFrontier", node_index(to), request.0, text])
@@ -212,7 +221,7 @@ fn sent(table: &Table, sent: Sent<'_>) -> Value {
 pub(crate) struct Stage {
     name: String,
     pub(crate) table: Arc<Table>,
-    log: SharedLog,
+    pub(crate) log: SharedLog,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) vm: Arc<ScriptedVm>,
     pub(crate) around: Surroundings<RecordingSender, Around, Around>,
@@ -223,7 +232,7 @@ pub(crate) struct Op {
     /// The trace and the op, for messages.
     pub(crate) place: String,
     pub(crate) kind: String,
-    expected: Vec<Value>,
+    pub(crate) expected: Vec<Value>,
     pub(crate) fields: Fields,
 }
 
@@ -256,16 +265,6 @@ impl Stage {
         log.answers = expected.iter().filter(is_answer).cloned().collect();
         self.around.set_time(&*self.clock);
         Op { place, kind, expected, fields }
-    }
-
-    /// Gives the samples of the trace to a gear that has a sampler of its own.
-    pub(crate) fn sampler(&self) -> Box<dyn Sampler + Send> {
-        Box::new(Around { log: self.log.clone(), table: self.table.clone() })
-    }
-
-    /// Notes an event that a replayer saw itself.
-    pub(crate) fn note(&self, event: Value) {
-        self.log.lock().events.push(event);
     }
 
     /// Compares what an op did. Says whether the chain goes on.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sastrugi_conformance::Fields;
 use sastrugi_engine::{
-    common::{AppError, AppGossipHandler, AppRequestHandler, AppResponseHandler},
+    common::{AppError, AppGossipHandler, AppRequestHandler, AppResponseHandler, Haltable, Halter},
     testing::ManualClock,
 };
 use sastrugi_types::{Id, Instant, NodeId, RequestId, WallTime, version::Application};
@@ -42,6 +42,9 @@ pub(crate) struct ScriptedVm {
     get_block_time: Duration,
     clock: Arc<ManualClock>,
     summaries: Option<Summaries>,
+    /// The summary of an interrupted sync: its index, -1 for none, -2 for an error.
+    pub(crate) ongoing: Mutex<i64>,
+    pub(crate) accepts: Mutex<Accepts>,
     status: Mutex<Status>,
 }
 
@@ -57,14 +60,24 @@ struct Summaries {
     enabled_fails: bool,
 }
 
+/// What happens when blocks are accepted.
+#[derive(Default)]
+pub(crate) struct Accepts {
+    /// How many were, or failed to be.
+    count: u64,
+    /// The number of the one upon which the chain is told to stop.
+    pub(crate) halt_at: Option<u64>,
+    /// The number of the one that fails.
+    pub(crate) fail_at: Option<u64>,
+    pub(crate) halter: Halter,
+}
+
 #[derive(Default)]
 struct Status {
     accepted: Vec<Id>,
     processing: BTreeSet<Id>,
     rejected: BTreeSet<Id>,
     verified: BTreeMap<Id, u64>,
-    /// The summary of an interrupted sync: its index, -1 for none, -2 for an error.
-    ongoing: i64,
 }
 
 impl ScriptedVm {
@@ -147,6 +160,16 @@ impl ChainVm for ScriptedVm {
     }
 
     fn accept(&self, id: Id) -> Result<(), VmError> {
+        let mut accepts = self.accepts.lock();
+        accepts.count += 1;
+        let count = Some(accepts.count);
+        if accepts.fail_at == count {
+            self.event(json!(["acceptFails", self.table.json(id)]));
+            return Err(VmError::Other("injected".into()));
+        }
+        if accepts.halt_at == count {
+            accepts.halter.halt();
+        }
         self.event(json!(["accept", self.table.json(id)]));
         self.inject("accept", id)?;
         let mut status = self.status.lock();
@@ -200,7 +223,7 @@ impl StateSyncableVm for ScriptedVm {
     }
 
     fn ongoing_summary(&self) -> Result<Option<StateSummary>, VmError> {
-        match self.status.lock().ongoing {
+        match *self.ongoing.lock() {
             -2 => Err(VmError::Other("injected".into())),
             index => Ok(usize::try_from(index).ok().map(|index| self.summary(index))),
         }
@@ -371,11 +394,6 @@ fn summaries(trace: &mut Fields) -> Option<Summaries> {
 }
 
 impl ScriptedVm {
-    /// From here on this is the summary of an interrupted sync.
-    pub(crate) fn set_ongoing(&self, index: i64) {
-        self.status.lock().ongoing = index;
-    }
-
     /// The VM that a trace describes.
     pub(crate) fn new(
         trace: &mut Fields,
@@ -401,10 +419,11 @@ impl ScriptedVm {
             get_block_time: Duration::from_nanos(trace.or_default("getBlockNs")),
             clock: clock.clone(),
             summaries: summaries(trace),
+            ongoing: Mutex::new(trace.maybe("ongoing").unwrap_or(-1)),
+            accepts: Mutex::default(),
             status: Mutex::new(Status {
                 accepted: ids(trace.or_default("accepted")).collect(),
                 processing: ids(trace.or_default("processing")).collect(),
-                ongoing: trace.or_default("ongoing"),
                 ..Status::default()
             }),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sastrugi_types::{Instant, NodeId, RequestId, WallTime, version::Application};
-use sastrugi_vm::{Health, State, VmError};
+use sastrugi_vm::{Health, State, StateSyncableVm, VmError};
 use serde_json::json;
 
 use super::StateSyncer;
@@ -27,7 +27,7 @@ impl Handler for StateSyncer {
 
 impl crate::common::StateSyncer for StateSyncer {
     fn is_enabled(&mut self) -> Result<bool, Fatal> {
-        match self.vm().map(|vm| vm.state_sync_enabled()) {
+        match self.vm().map(StateSyncableVm::state_sync_enabled) {
             None | Some(Err(VmError::NotImplemented)) => Ok(false),
             Some(enabled) => enabled.map_err(Fatal::vm("state_sync_enabled")),
         }

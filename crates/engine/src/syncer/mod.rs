@@ -72,8 +72,7 @@ mod vote;
 
 use std::fmt;
 
-use sastrugi_types::RequestId;
-use sastrugi_vm::StateSummary;
+use sastrugi_types::{Id, RequestId};
 
 pub use attempt::{Attempt, Broadcast};
 pub use config::{Beacons, Config};
@@ -107,7 +106,7 @@ pub struct StateSyncer {
 serve_gets!(StateSyncer, getter);
 
 /// How far the gear is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// Too little beacon weight was connected so far.
     Waiting,
@@ -115,8 +114,8 @@ enum Step {
     Frontier,
     /// Voters are asked.
     Voting,
-    /// The VM syncs to this summary, whose bytes are left out.
-    Syncing(StateSummary),
+    /// The VM syncs.
+    Syncing { summary: Id, height: u64 },
     /// The next gear has taken charge.
     Finished,
 }

@@ -76,7 +76,7 @@ impl StateSyncer {
     /// How far the gear is.
     pub fn progress(&self) -> Progress {
         let attempt = &self.attempt;
-        let phase = match &self.step {
+        let phase = match self.step {
             Step::Waiting => {
                 let startup = &self.config.startup;
                 let connected = startup.peers().connected_weight();
@@ -84,9 +84,7 @@ impl StateSyncer {
             }
             Step::Frontier => Phase::AskingFrontier(Asked::of(&attempt.seeders)),
             Step::Voting => Phase::AskingVotes(Asked::of(&attempt.voters)),
-            Step::Syncing(summary) => {
-                Phase::Syncing { summary: summary.id, height: summary.height }
-            }
+            Step::Syncing { summary, height } => Phase::Syncing { summary, height },
             Step::Finished => Phase::Finished,
         };
         Progress { phase, restarts: self.stats.restarts, restarted: self.restarted }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use sastrugi_types::{Id, NodeId, RequestId};
 use sastrugi_vm::{StateSummary, StateSyncMode};
 
@@ -57,7 +56,7 @@ impl StateSyncer {
         let alpha = self.config.beacons.alpha;
         self.attempt.candidates.retain(|_, candidate| candidate.weight >= alpha);
         if let Some(summary) = self.attempt.preferred().cloned() {
-            return self.accept(cx, summary);
+            return self.accept(cx, &summary);
         }
         let voted = self.voted_weight()?;
         if voted < alpha {
@@ -77,17 +76,17 @@ impl StateSyncer {
         Ok(total.saturating_sub(failed))
     }
 
-    fn accept(&mut self, cx: &mut Cx<'_>, summary: StateSummary) -> Handled {
+    fn accept(&mut self, cx: &mut Cx<'_>, summary: &StateSummary) -> Handled {
         let Some(vm) = self.vm() else { return Ok(()) };
-        let mode = vm.accept_summary(&summary).map_err(Fatal::vm("accept_summary"))?;
-        let StateSummary { id, height, .. } = summary;
+        let mode = vm.accept_summary(summary).map_err(Fatal::vm("accept_summary"))?;
+        let StateSummary { id, height, .. } = *summary;
         tracing::info!(summary = %id, height, ?mode, "accepted a state summary");
         self.stats.accepted += 1;
         match mode {
             StateSyncMode::Skipped => self.finish(cx),
             StateSyncMode::Static => {
                 self.config.state_syncing.set(true);
-                self.step = Step::Syncing(StateSummary { bytes: Bytes::new(), ..summary });
+                self.step = Step::Syncing { summary: id, height };
                 self.attempt.release();
             }
             StateSyncMode::Dynamic => {

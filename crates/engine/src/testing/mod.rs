@@ -9,4 +9,4 @@ mod vm;
 
 pub use sender::{RecordingSender, Sent};
 pub use surroundings::{ManualClock, Script, Surroundings};
-pub use vm::{TestVm, test_block};
+pub use vm::{TestSummaries, TestVm, test_block, test_summary};

@@ -10,7 +10,8 @@ use sastrugi_types::{
 };
 use sastrugi_vm::{
     AppGossipHandler, AppRequestHandler, AppResponseHandler, Block, BlockContext, ChainVm,
-    Connector, Health, HealthChecker, State, Vm, VmError, VmInit,
+    Connector, Health, HealthChecker, State, StateSummary, StateSyncMode, StateSyncableVm, Vm,
+    VmError, VmInit,
 };
 use serde_json::json;
 
@@ -50,6 +51,27 @@ struct Blocks {
     preference: Id,
     verified: u64,
     rejected: Vec<Id>,
+    summaries: Option<TestSummaries>,
+    accepted_summaries: Vec<u64>,
+}
+
+/// The state summaries of a [`TestVm`]. A summary is a block: its ID, its height, its bytes.
+#[derive(Clone, Debug)]
+pub struct TestSummaries {
+    /// Whether the VM wants to sync.
+    pub enabled: bool,
+    /// There is a summary at each multiple of this height that is accepted.
+    pub every: u64,
+    /// What accepting a summary does. Unless it is skipped, its block becomes the last accepted one
+    /// at once, and none below it is known but genesis.
+    pub mode: StateSyncMode,
+    /// What an interrupted sync was working on.
+    pub ongoing: Option<StateSummary>,
+}
+
+/// The summary that is this block.
+pub fn test_summary(block: &Block) -> StateSummary {
+    StateSummary { id: block.id, height: block.height, bytes: block.bytes.clone() }
 }
 
 impl TestVm {
@@ -67,7 +89,19 @@ impl TestVm {
             preference: id,
             verified: 0,
             rejected: Vec::new(),
+            summaries: None,
+            accepted_summaries: Vec::new(),
         })))
+    }
+
+    /// From here on the VM has summaries.
+    pub fn set_summaries(&self, summaries: TestSummaries) {
+        self.0.lock().summaries = Some(summaries);
+    }
+
+    /// The heights of the summaries it was told to accept.
+    pub fn accepted_summaries(&self) -> Vec<u64> {
+        self.0.lock().accepted_summaries.clone()
     }
 
     /// From here on the block does not verify, or does again.
@@ -86,7 +120,7 @@ impl TestVm {
         self.0.lock().to_build = next;
     }
 
-    /// The accepted blocks, genesis first.
+    /// The accepted blocks, genesis first. The empty ID stands for those a summary jumped over.
     pub fn accepted(&self) -> Vec<Id> {
         self.0.lock().accepted.clone()
     }
@@ -132,7 +166,7 @@ impl ChainVm for TestVm {
 
     fn block_id_at_height(&self, height: u64) -> Result<Option<Id>, VmError> {
         let height = usize::try_from(height).unwrap_or(usize::MAX);
-        Ok(self.0.lock().accepted.get(height).copied())
+        Ok(self.0.lock().accepted.get(height).copied().filter(|id| *id != Id::EMPTY))
     }
 
     fn last_accepted(&self) -> Result<Id, VmError> {
@@ -182,6 +216,64 @@ impl ChainVm for TestVm {
         }
         blocks.preference = id;
         Ok(())
+    }
+
+    fn state_sync(&self) -> Option<&dyn StateSyncableVm> {
+        self.0.lock().summaries.as_ref().map(|_| self as &dyn StateSyncableVm)
+    }
+}
+
+impl Blocks {
+    fn summary_at(&self, height: u64) -> Option<StateSummary> {
+        let every = self.summaries.as_ref()?.every.max(1);
+        let index =
+            usize::try_from(height).ok().filter(|_| height > 0 && height.is_multiple_of(every))?;
+        self.known.get(self.accepted.get(index)?).map(test_summary)
+    }
+
+    fn jump(&mut self, block: Block) {
+        self.accepted.truncate(1);
+        self.accepted.resize(usize::try_from(block.height).unwrap_or(1), Id::EMPTY);
+        self.accepted.push(block.id);
+        self.preference = block.id;
+        self.known.insert(block.id, block);
+    }
+}
+
+impl StateSyncableVm for TestVm {
+    fn state_sync_enabled(&self) -> Result<bool, VmError> {
+        Ok(self.0.lock().summaries.as_ref().is_some_and(|summaries| summaries.enabled))
+    }
+
+    fn ongoing_summary(&self) -> Result<Option<StateSummary>, VmError> {
+        Ok(self.0.lock().summaries.as_ref().and_then(|summaries| summaries.ongoing.clone()))
+    }
+
+    fn last_summary(&self) -> Result<Option<StateSummary>, VmError> {
+        let blocks = self.0.lock();
+        let last = blocks.accepted.len().saturating_sub(1) as u64;
+        let every = blocks.summaries.as_ref().map_or(1, |summaries| summaries.every.max(1));
+        Ok(blocks.summary_at(last - last % every))
+    }
+
+    fn parse_summary(&self, bytes: Bytes) -> Result<StateSummary, VmError> {
+        self.parse_block(bytes).map(|block| test_summary(&block))
+    }
+
+    fn summary_at(&self, height: u64) -> Result<Option<StateSummary>, VmError> {
+        Ok(self.0.lock().summary_at(height))
+    }
+
+    fn accept_summary(&self, summary: &StateSummary) -> Result<StateSyncMode, VmError> {
+        let block = self.parse_block(summary.bytes.clone())?;
+        let mut blocks = self.0.lock();
+        blocks.accepted_summaries.push(summary.height);
+        let mode = blocks.summaries.as_ref().map(|summaries| summaries.mode);
+        let mode = mode.unwrap_or(StateSyncMode::Skipped);
+        if matches!(mode, StateSyncMode::Static | StateSyncMode::Dynamic) {
+            blocks.jump(block);
+        }
+        Ok(mode)
     }
 }
 

@@ -59,7 +59,7 @@ pub const FAMILIES: &[Family] = &[
     bytes("windower", Column::ComesWith("Snowman++")),
     trace("averages", Column::Replayed),
     trace("benchlist", Column::ComesWith("the bench list")),
-    trace("bootstrap", Column::ComesWith("bootstrapping")),
+    trace("bootstrap", Column::Replayed),
     trace("convergence-snowball", Column::Replayed),
     trace("convergence-snowman", Column::Replayed),
     trace("engine", Column::Replayed),

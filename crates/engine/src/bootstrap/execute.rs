@@ -130,8 +130,9 @@ impl Bootstrapper {
             }
             let (height, bytes) = entry?;
             let size = bytes.len();
-            interval::remove_block(&mut edits, &mut self.tree, height);
-            if height > last_accepted_height {
+            // A block that belongs to no run was left by a crash: its neighbours may be missing.
+            let was_fetched = interval::remove_block(&mut edits, &mut self.tree, height);
+            if was_fetched && height > last_accepted_height {
                 let block = self.parse_trusted(height, bytes)?;
                 self.execute(cx, &block)?;
             }

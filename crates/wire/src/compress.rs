@@ -46,6 +46,11 @@ pub trait Compressor: Send {
 
 /// The level messages are compressed at.
 const LEVEL: i32 = 1;
+/// The level of short messages. It leaves literals as they are: a code for so few of them takes
+/// longer to make than all the rest, and saves next to nothing.
+const LEVEL_SHORT: i32 = -1;
+/// The longest short message.
+const SHORT_BYTES_MAX: usize = 256;
 /// Fewer bytes than the magic number count as a frame that was cut.
 const MAGIC_BYTES: usize = 4;
 /// The streaming decoder's output grows by this much.
@@ -69,7 +74,8 @@ impl Compressor for Zstd {
         let room = prefix + zstd_safe::compress_bound(content.len());
         let mut out = Cursor::new(Vec::with_capacity(room));
         out.set_position(prefix as u64);
-        self.compressor.compress(&mut out, content, LEVEL).map_err(named)?;
+        let level = if content.len() <= SHORT_BYTES_MAX { LEVEL_SHORT } else { LEVEL };
+        self.compressor.compress(&mut out, content, level).map_err(named)?;
         Ok(out.into_inner())
     }
 

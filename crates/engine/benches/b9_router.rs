@@ -222,6 +222,7 @@ impl Node {
             sender: Arc::new(RecordingSender::new(|_| ())),
             sampler: Box::new(Script::default()),
             peers: Arc::new(Peers::new(1)),
+            peer_tracker: None,
             preemption: PreemptionSignal::default(),
             commit: Box::new(Uncommitted),
             output: Box::new(Unobserved),

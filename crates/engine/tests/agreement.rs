@@ -153,6 +153,7 @@ impl Node {
             sender: Arc::new(port),
             sampler: Box::new(SubnetSampler::new(validators, SUBNET, peers.clone(), source)),
             peers,
+            peer_tracker: None,
             preemption: PreemptionSignal::default(),
             commit: Box::new(Uncommitted),
             output: Box::new(Notes(notes.clone(), clock.clone())),

@@ -66,20 +66,15 @@ impl Gears {
         }
     }
 
-    /// Like [`get_mut`](Self::get_mut), to look at.
-    pub(super) fn get(&self, gear: Gear) -> &dyn Engine {
-        match (gear, &self.state_syncer, &self.bootstrapper) {
-            (Gear::StateSyncer, Some(syncer), _) => syncer.as_ref(),
-            (Gear::StateSyncer | Gear::Bootstrapper, _, Some(bootstrapper)) => {
-                bootstrapper.as_ref()
+    /// The gear, to look at; `None` in its absence.
+    pub(super) fn get(&self, gear: Gear) -> Option<&dyn Engine> {
+        match gear {
+            Gear::StateSyncer => self.state_syncer.as_deref().map(|syncer| syncer as &dyn Engine),
+            Gear::Bootstrapper => {
+                self.bootstrapper.as_deref().map(|bootstrapper| bootstrapper as &dyn Engine)
             }
-            _ => self.snowman.as_ref(),
+            Gear::Snowman => Some(self.snowman.as_ref()),
         }
-    }
-
-    /// The consensus gear, to look at.
-    pub(super) fn consensus_gear(&self) -> &dyn Engine {
-        self.snowman.as_ref()
     }
 
     const fn after_syncing(&self) -> Gear {

@@ -7,16 +7,23 @@
 //!
 //! * Upon [`Chain::start`]: the first gear takes charge, from request number 0. That is the
 //!   state syncer if there is one and it is enabled, and then the bootstrapper forgets what it had
-//!   fetched; else the bootstrapper if there is one; else the consensus gear.
+//!   fetched; else the bootstrapper if there is one; else the consensus gear. Before that no gear
+//!   hears anything, and the inbox keeps what comes.
 //! * Upon a handler in which the gear said it is [finished](Cx::finish): the next gear takes charge
 //!   when the handler returns, and continues the numbering. Its app handler takes over too, and
-//!   the wake-up the old gear had asked for is forgotten.
-//! * Upon [`Chain::handle`]: the gear in charge hears the input. The tracker of connected peers
-//!   hears of connections first. App messages do not come here but through [`AppJobs`].
+//!   the wake-up the old gear had asked for is forgotten. The order of gears is that of [`Gear`],
+//!   each at most once; [`Output`] hears [`Fact::GearChanged`] of each. A consensus gear that says
+//!   it is finished breaks the chain.
+//! * Upon [`Chain::handle`]: the gear in charge hears the input. The trackers of connected peers
+//!   and of their bandwidth hear of connections first. App messages do not come here but through
+//!   [`AppJobs`].
 //! * Upon [`Chain::work`]: the gear does one bounded slice of long work.
 //! * Upon [`Chain::handle_timeout`], what is due, in this order: events of the VM
 //!   ([when](ChangeNotifier) the gear hears of them), the VM's own timeout, the gear's wake-up, the
 //!   gossip tick. Ticks that were missed are not made up for.
+//! * Upon the VM's event that it wrote something beside any block: [`Commit::written`], before the
+//!   gear hears of other events, so that what it hears of is committed. The gear in charge, whichever
+//!   it is, hears that state sync is done.
 //! * Upon [`Chain::turn`]: what is due, then one message, then, when none waits (or each
 //!   [`MESSAGES_PER_SLICE`] messages), a slice of long work. So nothing starves anything.
 //!
@@ -40,8 +47,8 @@
 //!
 //! # Seats
 //!
-//! The tracker of bandwidth by peer and the fair queue; the DAG gears; a [`Recorder`] hears
-//! everything that reaches the chain. Upstream: `snow/networking/handler`.
+//! The fair queue; the DAG gears; a [`Recorder`] hears everything that reaches the chain. Upstream:
+//! `snow/networking/handler`.
 //!
 //! # Driving order
 //!
@@ -84,6 +91,7 @@ use crate::common::{
     Cx, Engine, Fatal, Handled, InternalHandler, PreemptionSignal, Progress, Sampler, Sender,
     TimeoutScheduler, tracker::Peers,
 };
+use crate::peer_tracker::PeerTracker;
 use guard::guarded;
 use notifier::Forwarder;
 use output::ChainAcceptor;
@@ -130,6 +138,8 @@ pub struct ChainParts {
     pub sampler: Box<dyn Sampler + Send>,
     /// Hears who is connected, for health and perhaps the sampler.
     pub peers: Arc<Peers>,
+    /// Hears who is connected, for the bootstrapper; chains without one have none.
+    pub peer_tracker: Option<Arc<PeerTracker>>,
     /// Fires when the subnet is bootstrapped.
     pub preemption: PreemptionSignal,
     /// Stands behind each accepted block.
@@ -162,6 +172,8 @@ pub struct Stats {
     pub gossiped: u64,
     /// Times the gear was told that transactions wait.
     pub notified: u64,
+    /// Times the VM said that it wrote something beside any block.
+    pub written: u64,
 }
 
 /// One blockchain at work. See the [module's specification](self).
@@ -180,6 +192,7 @@ pub struct Chain {
     preemption: PreemptionSignal,
     sampler: Box<dyn Sampler + Send>,
     peers: Arc<Peers>,
+    peer_tracker: Option<Arc<PeerTracker>>,
     acceptor: ChainAcceptor,
     app_jobs: AppJobs,
     next_gossip: Option<Instant>,
@@ -214,6 +227,7 @@ impl Chain {
             preemption: parts.preemption,
             sampler,
             peers: parts.peers,
+            peer_tracker: parts.peer_tracker,
             acceptor: ChainAcceptor {
                 commit: parts.commit,
                 output: parts.output,
@@ -260,14 +274,18 @@ impl Chain {
     /// The gear in charge, to look at, if it is of this type. Before the start it is the consensus
     /// gear.
     pub fn gear_ref<T: Engine>(&self) -> Option<&T> {
-        let gear: &dyn Any = self.gears.get(self.gear);
+        self.gear_as(self.gear)
+    }
+
+    /// A gear, in charge or not, to look at, if the chain has it and it is of this type.
+    pub fn gear_as<T: Engine>(&self, gear: Gear) -> Option<&T> {
+        let gear: &dyn Any = self.gears.get(gear)?;
         gear.downcast_ref()
     }
 
     /// The consensus gear, to look at, if it is of this type.
     pub fn consensus_gear<T: Engine>(&self) -> Option<&T> {
-        let gear: &dyn Any = self.gears.consensus_gear();
-        gear.downcast_ref()
+        self.gear_as(Gear::Snowman)
     }
 
     /// What was counted.
@@ -315,11 +333,7 @@ impl Chain {
                 node = input.node().map(tracing::field::display),
             );
             let _entered = span.enter();
-            match &input {
-                Input::Connected { node, .. } => self.peers.connected(*node),
-                Input::Disconnected { node } => self.peers.disconnected(*node),
-                _ => {}
-            }
+            self.track(&input);
             self.stats.handled += 1;
             if input.lane() == Lane::App {
                 self.app_jobs.run_here(input);
@@ -394,6 +408,9 @@ impl Chain {
             self.settle(now, wall);
             return Progress::Idle;
         }
+        if !self.is_running() {
+            return Progress::Idle;
+        }
         let was_due = self.poll_timeout().is_some_and(|due| due <= now);
         if was_due {
             self.handle_timeout(now, wall);
@@ -435,6 +452,25 @@ impl Chain {
                 self.status = Status::Stopped(outcome);
             }
             status => self.status = status,
+        }
+    }
+
+    /// Tells the trackers who is connected.
+    fn track(&self, input: &Input) {
+        match input {
+            Input::Connected { node, version } => {
+                self.peers.connected(*node);
+                if let Some(tracker) = &self.peer_tracker {
+                    tracker.connected(*node, version.version());
+                }
+            }
+            Input::Disconnected { node } => {
+                self.peers.disconnected(*node);
+                if let Some(tracker) = &self.peer_tracker {
+                    tracker.disconnected(*node);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -501,14 +537,20 @@ impl Chain {
     }
 
     fn poll_events(&self) -> Option<Instant> {
-        if self.events.is_state_sync_done() {
+        if self.events.is_state_sync_done() || self.events.is_written() {
             return Some(Instant::ZERO);
         }
         self.forwarder.poll_timeout().filter(|_| self.events.pending_txs())
     }
 
     fn handle_events(&mut self, now: Instant, wall: WallTime) -> Handled {
-        if self.events.take_state_sync_done() {
+        // Taken first: what the VM wrote before it said so is then among what is committed.
+        let is_synced = self.events.take_state_sync_done();
+        if self.events.take_written() {
+            self.stats.written += 1;
+            guarded(|| self.acceptor.commit.written())?;
+        }
+        if is_synced {
             self.call(now, wall, |gear, cx| gear.notify(cx, Message::StateSyncDone))?;
         }
         if self.events.pending_txs() && self.forwarder.take(now) {

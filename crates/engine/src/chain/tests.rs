@@ -294,7 +294,10 @@ fn accepting_commits_before_anybody_hears_of_it() {
     let (mut chain, log) = fixture();
     log.react("snowman.start", Reaction::Accept);
     chain.start(NOW, WALL);
-    assert_eq!(log.take(), ["snowman.start 0", "accepting 1", "vm accepts 1", "commit 1"]);
+    assert_eq!(
+        log.take(),
+        ["snowman.start 0", "commit state 3", "accepting 1", "vm accepts 1", "commit 1"]
+    );
     assert_eq!(log.facts(), ["gear Snowman", "state Normal Operations State", "accepted 1"]);
     assert_eq!(chain.state(), State::NormalOp);
     log.react("snowman.work", Reaction::Accept);

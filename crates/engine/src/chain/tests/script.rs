@@ -1,7 +1,7 @@
 //! A gear and a VM that do as they are told and note what they were asked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sastrugi_types::message::Chits;
+use sastrugi_types::{message::Chits, sampler::Mt19937_64};
 use sastrugi_vm::{
     AppGossipHandler, AppHandler, AppRequestHandler, AppResponseHandler, Block, BlockContext,
     ChainVm, Connector, Health, HealthChecker, VmError, VmInit,
@@ -24,6 +24,7 @@ use crate::{
         GetStateSummaryFrontierHandler, Halter, Handler, InternalHandler, PutHandler, QueryHandler,
         SampleError, StateSummaryFrontierHandler, StateSyncer,
     },
+    peer_tracker::PeerTrackerConfig,
     testing::RecordingSender,
 };
 
@@ -55,6 +56,7 @@ type Shared = Arc<Mutex<Notes>>;
 pub(super) struct Log {
     notes: Shared,
     peers: Arc<Peers>,
+    pub(super) peer_tracker: Arc<PeerTracker>,
     vm: Arc<ChangeNotifier>,
 }
 
@@ -62,7 +64,15 @@ impl Default for Log {
     fn default() -> Self {
         let notes = Shared::default();
         let vm = Arc::new(ChangeNotifier::new(Arc::new(ScriptVm(notes.clone()))));
-        Self { notes, peers: Arc::new(Peers::new(1)), vm }
+        let config = PeerTrackerConfig {
+            own: NodeId([9; 20]),
+            ignored: BTreeSet::new(),
+            minimum_version: None,
+            hash_seed: 1,
+        };
+        let source = Box::new(Mt19937_64::new(1));
+        let peer_tracker = Arc::new(PeerTracker::new(config, source, Instant::ZERO));
+        Self { notes, peers: Arc::new(Peers::new(1)), peer_tracker, vm }
     }
 }
 
@@ -125,6 +135,7 @@ pub(super) fn fixture_of(gears: Gears, log: &Log) -> Chain {
         sender: Arc::new(RecordingSender::new(|_| ())),
         sampler: Box::new(Nobody),
         peers: log.peers.clone(),
+        peer_tracker: Some(log.peer_tracker.clone()),
         preemption: PreemptionSignal::default(),
         commit: Box::new(log.clone()),
         output: Box::new(log.clone()),
@@ -147,6 +158,16 @@ impl Sampler for Nobody {
 impl Commit for Log {
     fn accepting(&mut self, block: &Block) -> Handled {
         self.note(format!("accepting {}", block.height));
+        Ok(())
+    }
+
+    fn written(&mut self) -> Handled {
+        self.note("commit written");
+        Ok(())
+    }
+
+    fn state_changed(&mut self, state: State) -> Handled {
+        self.note(format!("commit state {}", state as u8));
         Ok(())
     }
 

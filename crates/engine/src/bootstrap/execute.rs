@@ -8,7 +8,6 @@ use sastrugi_vm::{Block, Clock, VmError, db::Durability};
 use super::{
     Bootstrapper, Standing, Wait,
     interval::{self, Edits},
-    progress::Meter,
 };
 use crate::common::{Cx, Fatal, Haltable, Handled, Progress};
 
@@ -74,19 +73,17 @@ impl Execution {
 
 impl Bootstrapper {
     /// Begins to execute, once nothing is missing. The work is done in slices.
-    pub(super) fn try_execute(&mut self, cx: &Cx<'_>) -> Handled {
+    pub(super) fn try_execute(&mut self, cx: &Cx<'_>) {
         let is_busy = self.execution.is_some() || self.waiting.is_some();
         if !self.missing.is_empty() || is_busy || self.standing == Standing::Finished {
-            return Ok(());
+            return;
         }
         let total = self.tree.len();
         if total > 0 {
             tracing::info!(blocks = total, "executing blocks");
         }
         self.execution = Some(Execution { total, next: None });
-        self.meter = Meter::default();
         self.meter.begin(cx.now, 0, total);
-        Ok(())
     }
 
     /// Executes a few blocks; after the last one, takes the next step.
@@ -165,19 +162,17 @@ impl Bootstrapper {
     /// A block that the network has accepted and the VM refuses.
     fn refused(&self, block: &Block, verdict: &str, error: &VmError) -> Fatal {
         let Block { id, height, parent, .. } = block;
-        let mut text = format!(
-            "block {id} (height {height}, parent {parent}) {verdict} in bootstrapping: {error}; "
-        );
-        match self.last_accepted() {
-            Ok(last) => {
-                text += &format!("last accepted is {} (height {})", last.id, last.height);
-                if last.height.checked_add(1) == Some(*height) && last.id != *parent {
-                    text += ", another chain than the network's";
-                }
+        let last_accepted = match self.last_accepted() {
+            Ok(last) if last.height.checked_add(1) == Some(*height) && last.id != *parent => {
+                format!("{}, of another chain than the network's", last.id)
             }
-            Err(error) => text += &format!("last accepted is unknown: {error}"),
-        }
-        Fatal::Broken(text)
+            Ok(last) => format!("{} (height {})", last.id, last.height),
+            Err(error) => format!("unknown: {error}"),
+        };
+        Fatal::Broken(format!(
+            "block {id} (height {height}, parent {parent}) {verdict} in bootstrapping: {error}; \
+             the last accepted block is {last_accepted}"
+        ))
     }
 
     /// Everything fetched is executed: begins another round, waits for the subnet, or is finished.

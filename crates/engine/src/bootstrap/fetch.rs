@@ -15,6 +15,9 @@ use crate::common::{AncestorsHandler, Cx, Fatal, Handled, Request};
 
 /// Keeps bandwidths finite when an answer comes within the same instant, in seconds.
 const LATENCY_MIN: f64 = 1e-6;
+/// After so many failures of a block there is a pause: peers that answer quickly that they do not
+/// have it are not asked without end.
+const FAILURES_PER_PAUSE: u32 = 16;
 
 impl AncestorsHandler for Bootstrapper {
     fn ancestors(
@@ -33,7 +36,8 @@ impl AncestorsHandler for Bootstrapper {
             Err(reason) => {
                 tracing::debug!(node = %from, %request, block = %wanted.block, reason, "useless ancestors");
                 self.stats.answers_refused += 1;
-                return self.fetch_again(cx, from, wanted.block);
+                self.fetch_again(cx, from, wanted.block);
+                return Ok(());
             }
         };
         let bytes = block.bytes.len()
@@ -42,7 +46,8 @@ impl AncestorsHandler for Bootstrapper {
         let latency = cx.now.since(wanted.since).as_secs_f64() + LATENCY_MIN;
         self.config.peers.register_response(from, bytes as f64 / latency, cx.now);
         self.store(cx, block, ancestors)?;
-        self.try_execute(cx)
+        self.try_execute(cx);
+        Ok(())
     }
 
     fn get_ancestors_failed(
@@ -56,7 +61,8 @@ impl AncestorsHandler for Bootstrapper {
             return Ok(());
         };
         self.stats.requests_failed += 1;
-        self.fetch_again(cx, from, wanted.block)
+        self.fetch_again(cx, from, wanted.block);
+        Ok(())
     }
 }
 
@@ -83,7 +89,8 @@ impl Bootstrapper {
         for block in known {
             self.store(cx, block, BTreeMap::new())?;
         }
-        self.try_execute(cx)
+        self.try_execute(cx);
+        Ok(())
     }
 
     /// Asks somebody for a block and its ancestors, unless somebody was asked.
@@ -91,8 +98,11 @@ impl Bootstrapper {
         if self.outstanding.asks_for(&block) {
             return;
         }
-        // Nobody is connected: the request to ourselves fails when its time is over.
-        let node = self.config.peers.select_peer().unwrap_or(self.config.node);
+        let failures = self.failures.get(&block).copied().unwrap_or_default();
+        let is_pause = failures > 0 && failures.is_multiple_of(FAILURES_PER_PAUSE);
+        // The request to this node itself fails when its time is over.
+        let peer = self.config.peers.select_peer().filter(|_| !is_pause);
+        let node = peer.unwrap_or(self.config.node);
         self.config.peers.register_request(node);
         let request = self.next_request();
         self.stats.requests += 1;
@@ -100,14 +110,16 @@ impl Bootstrapper {
         cx.sender.send_get_ancestors(node, request, block);
     }
 
-    fn fetch_again(&mut self, cx: &mut Cx<'_>, failed: NodeId, block: Id) -> Handled {
+    fn fetch_again(&mut self, cx: &mut Cx<'_>, failed: NodeId, block: Id) {
         self.config.peers.register_failure(failed, cx.now);
         if self.missing.contains(&block) {
             let failures = self.failures.entry(block).or_default();
             *failures = failures.saturating_add(1);
         }
-        self.fetch(cx, block);
-        Ok(())
+        // While executing, nothing is missing: the block came with another one.
+        if self.execution.is_none() {
+            self.fetch(cx, block);
+        }
     }
 
     /// The block asked for and the other blocks of an answer, or what is wrong with it.

@@ -35,7 +35,8 @@
 //!   parse among the first 2000, and one that does not begin with the block asked for are failures.
 //!   Else the block and those of its ancestors that are in the answer are stored, until an accepted
 //!   or stored height is reached, or the parent is not there: it is missing now, and asked for.
-//! * Upon **get ancestors failed**: the block is asked for again, at once and without end.
+//! * Upon **get ancestors failed**, and upon ancestors that are a failure: the block is asked for
+//!   again, at once and without end; after each 16 failures at this node itself, which is a pause.
 //! * When nothing is missing, *executing* begins, in slices of [`work`](crate::common::Engine::work) of at most
 //!   [`SLICE_BLOCKS_MAX`] blocks. Each block is verified and accepted. What a slice executed is
 //!   forgotten in one batch, after the accepts. Blocks up to the last accepted height are only
@@ -59,9 +60,9 @@
 //!
 //! # Invariants
 //!
-//! * A block is asked for at most once at a time. There are never more requests than missing
-//!   blocks; a fetched block replaces one missing block by at most one other. So there are never
-//!   more than accepted and built-in ones, and one for each run on the disk.
+//! * A block is asked for at most once at a time, and only if it is or was missing in this round. A
+//!   fetched block replaces one missing block by at most one other. So there are never more missing
+//!   blocks and requests than accepted and built-in blocks, and one for each run on the disk.
 //! * The blocks on the disk form runs. When nothing is missing there is one that begins right above
 //!   the last accepted block (or none).
 //! * A block is executed only above the last accepted height, so never twice.
@@ -72,8 +73,8 @@
 //! * Executed blocks are removed from the disk after they are accepted, where upstream may do so
 //!   before: a crash leaves blocks that are skipped, not gaps to fetch again.
 //! * Blocks nobody was asked about cannot become accepted.
-//! * Rounds without a result are followed by a pause. Requests to this node itself do not make it a
-//!   peer to fetch from.
+//! * Rounds without a result, and many failures of one block, are followed by a pause. Requests to
+//!   this node itself do not make it a peer to fetch from.
 //! * Progress counts from the last accepted block of each round, and is measured each second.
 
 mod config;

@@ -72,6 +72,7 @@ mod input;
 mod notifier;
 mod output;
 mod recorder;
+mod repair;
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
@@ -86,6 +87,7 @@ pub use input::{Input, Lane};
 pub use notifier::{ChangeNotifier, RETRY_AFTER};
 pub use output::{Commit, Fact, Output, Uncommitted, Unobserved};
 pub use recorder::{Call, Recorder};
+pub use repair::{COMPARED_MAX, Noted, Repair, RepairError, repair};
 
 use crate::common::{
     Cx, Engine, Fatal, Handled, InternalHandler, PreemptionSignal, Progress, Sampler, Sender,

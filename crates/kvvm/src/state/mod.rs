@@ -23,8 +23,10 @@
 //! | `i` account key | empty: the account has this key |
 //! | `m` lane | how far a jump has filled this lane |
 
+pub(crate) mod fill;
 pub(crate) mod index;
 mod proof;
+pub(crate) mod range;
 mod speculative;
 mod store;
 mod tree;

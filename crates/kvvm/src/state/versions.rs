@@ -17,7 +17,7 @@ const FORGOTTEN_HEIGHTS_MAX: u64 = 2;
 /// Adds the layer of an accepted block to what is stored.
 pub(crate) fn store(store: Store<'_>, batch: &mut Batch, layer: &Layer) -> Result<(), StateError> {
     for (key, node) in &layer.nodes {
-        store.put(batch, &tree::node_record(key), tree::encode_node(node)?);
+        store.put(batch, &tree::node_record(key), tree::encode(node)?);
     }
     for key in &layer.stale {
         mark_stale(store, batch, layer.height, &tree::node_record(key));

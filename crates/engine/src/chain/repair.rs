@@ -235,7 +235,7 @@ mod tests {
         for (is, was) in [(5, 4), (50, 4), (50, 0), (4, 5), (4, 50), (0, 50), (0, 1)] {
             let (from, to) = (noted(&chain[was]), noted(&chain[is]));
             // What a VM that is behind still knows of the lost blocks, from nothing to all.
-            for verified in [is, (is + was.max(is)) / 2, was.max(is)] {
+            for verified in [is, usize::midpoint(is, was.max(is)), was.max(is)] {
                 let repair = repair(&*vm(&chain, is, verified), Some(from)).unwrap();
                 let expected = if is > was {
                     Repair::Forward { from, to, jumped: false }

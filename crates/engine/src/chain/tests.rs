@@ -1,5 +1,6 @@
 //! The chain's rules with a scripted gear, one test per rule.
 
+mod gears;
 mod schedules;
 mod script;
 
@@ -121,7 +122,7 @@ fn the_tracker_hears_of_connections_before_the_gear() {
     chain.handle(NOW, WALL, Input::Connected { node: NODE, version: Application::default() });
     assert!(chain.health(NOW, WALL).is_healthy());
     chain.handle(NOW, WALL, Input::Disconnected { node: NODE });
-    assert_eq!(log.take(), ["snowman.start 0", "connected 10", "disconnected 0"]);
+    assert_eq!(log.take(), ["snowman.start 0", "connected 10 1", "disconnected 0 0"]);
 }
 
 #[test]

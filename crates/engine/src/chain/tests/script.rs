@@ -98,6 +98,14 @@ impl Log {
         self.notes.lock().calls.push(call.into());
     }
 
+    fn committed(&self, call: &str, note: &str) -> Handled {
+        self.note(note);
+        match self.reaction(call) {
+            Some(_) => Err(Fatal::Broken(format!("{call} fails"))),
+            None => Ok(()),
+        }
+    }
+
     fn reaction(&self, call: &str) -> Option<Reaction> {
         self.notes.lock().reactions.get(call).copied()
     }
@@ -162,21 +170,15 @@ impl Commit for Log {
     }
 
     fn written(&mut self) -> Handled {
-        self.note("commit written");
-        Ok(())
+        self.committed("commit written", "commit written")
     }
 
     fn state_changed(&mut self, state: State) -> Handled {
-        self.note(format!("commit state {}", state as u8));
-        Ok(())
+        self.committed("commit state", &format!("commit state {}", state as u8))
     }
 
     fn commit(&mut self, block: &Block) -> Handled {
-        self.note(format!("commit {}", block.height));
-        match self.reaction("commit") {
-            Some(_) => Err(Fatal::Broken("commit fails".into())),
-            None => Ok(()),
-        }
+        self.committed("commit", &format!("commit {}", block.height))
     }
 }
 
@@ -202,6 +204,10 @@ pub(super) struct TestGear {
 impl TestGear {
     pub(super) fn new(name: &'static str, log: &Log) -> Self {
         Self { name, log: log.clone() }
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name
     }
 
     /// Notes a call, and reacts as the script says.
@@ -321,12 +327,13 @@ impl QueryHandler for TestGear {
 
 impl InternalHandler for TestGear {
     fn connected(&mut self, cx: &mut Cx<'_>, _: NodeId, _: &Application) -> Handled {
-        self.heard(cx, "connected", format!("connected {}", self.log.peers.connected_weight()))
+        let (weight, peers) = (self.log.peers.connected_weight(), self.log.peer_tracker.len());
+        self.heard(cx, "connected", format!("connected {weight} {peers}"))
     }
 
     fn disconnected(&mut self, cx: &mut Cx<'_>, _: NodeId) -> Handled {
-        let weight = self.log.peers.connected_weight();
-        self.heard(cx, "disconnected", format!("disconnected {weight}"))
+        let (weight, peers) = (self.log.peers.connected_weight(), self.log.peer_tracker.len());
+        self.heard(cx, "disconnected", format!("disconnected {weight} {peers}"))
     }
 
     fn gossip(&mut self, cx: &mut Cx<'_>) -> Handled {

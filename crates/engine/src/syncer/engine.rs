@@ -51,7 +51,7 @@ impl Engine for StateSyncer {
             details: json!({
                 "consensus": {},
                 "vm": vm.details,
-                "stateSync": progress.to_string(),
+                "stateSync": progress.to_json(),
             }),
         }
     }

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use sastrugi_types::Id;
+use serde_json::{Value, json};
 
 use super::{Broadcast, StateSyncer, Step};
+
+/// From so many attempts in vain on, they are a cause of ill health.
+const RESTARTS_MIN: u64 = 3;
 
 /// How far the gear is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +100,47 @@ impl Progress {
     pub fn stuck(&self) -> Option<String> {
         match (self.phase, self.restarted) {
             (Phase::WaitingForBeacons { .. }, _) => Some(self.phase.to_string()),
-            (Phase::AskingFrontier(_) | Phase::AskingVotes(_), Some(reason)) => {
+            (Phase::AskingFrontier(_) | Phase::AskingVotes(_), Some(reason))
+                if self.restarts >= RESTARTS_MIN =>
+            {
                 let restarts = self.restarts;
                 Some(format!("state sync began anew {restarts} times, last because {reason}"))
             }
             _ => None,
+        }
+    }
+
+    /// The same for tools.
+    pub fn to_json(&self) -> Value {
+        let mut json = self.phase.to_json();
+        if let (Some(map), Some(reason)) = (json.as_object_mut(), self.restarted) {
+            map.insert("restarts".into(), json!(self.restarts));
+            map.insert("restarted".into(), json!(reason.to_string()));
+        }
+        json
+    }
+}
+
+impl Phase {
+    fn to_json(self) -> Value {
+        let asked = |phase: &str, asked: Asked| {
+            let Asked { answered, failed, total } = asked;
+            json!({"phase": phase, "answered": answered, "failed": failed, "asked": total})
+        };
+        match self {
+            Self::WaitingForBeacons { connected, needed } => json!({
+                "phase": "waitingForBeacons",
+                "connectedWeight": connected.to_string(),
+                "neededWeight": needed.to_string(),
+            }),
+            Self::AskingFrontier(nodes) => asked("askingFrontier", nodes),
+            Self::AskingVotes(nodes) => asked("askingVotes", nodes),
+            Self::Syncing { summary, height } => json!({
+                "phase": "syncing",
+                "summary": summary.to_string(),
+                "height": height,
+            }),
+            Self::Finished => json!({"phase": "finished"}),
         }
     }
 }

@@ -1,4 +1,7 @@
 //! The bookkeeping of fetched blocks, on any store.
+//!
+//! The stored result is the reference's after every batch. Within a batch the reference writes a
+//! run at each of its blocks, ours only as it is at the end.
 
 use bytes::Bytes;
 use sastrugi_benchkit::{Meter, Outcome, SplitMix64, Suite};

@@ -29,6 +29,11 @@ impl Fields {
         }
     }
 
+    /// The kind of the case, which stays unread; empty if it has none.
+    pub fn kind(&self) -> String {
+        self.map.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
     /// Whether the field is still there.
     pub fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)

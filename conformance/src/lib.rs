@@ -30,8 +30,19 @@ pub fn directory() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors"), PathBuf::from)
 }
 
-/// The cases of a family of bytes, in file order.
+/// The cases of a family of bytes that are replayed, in file order.
 pub fn cases(family: &str) -> Vec<Fields> {
+    let column = FAMILIES.iter().find(|row| row.name == family).map(|row| row.column);
+    let column = column.unwrap_or_else(|| panic!("{family}: not in the table"));
+    let mut cases = all_cases(family);
+    if let Column::InPart(_) = column {
+        cases.retain(|case| column.comes_with(&case.kind()).is_none());
+    }
+    cases
+}
+
+/// All cases of a family of bytes, in file order.
+pub fn all_cases(family: &str) -> Vec<Fields> {
     let path = directory().join("bytes").join(format!("{family}.json"));
     let text = read(&path).unwrap_or_else(|| panic!("{} is missing", path.display()));
     let Value::Object(mut file) = parse(&path, &text) else {

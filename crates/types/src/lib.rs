@@ -15,6 +15,7 @@ pub mod json;
 pub mod message;
 pub mod sampler;
 pub mod time;
+pub mod upgrade;
 pub mod version;
 
 pub use bag::Bag;

@@ -7,10 +7,7 @@ use std::{fmt, num::ParseIntError, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{
-    WallTime,
-    formatting::{FUJI_ID, MAINNET_ID},
-};
+use crate::{WallTime, upgrade::UpgradeSchedule};
 
 /// The name AvalancheGo gives itself. Names are told, never compared.
 pub const CLIENT_NAME: &str = "avalanchego";
@@ -29,11 +26,7 @@ pub const RPC_CHAIN_VM_PROTOCOL: u32 = 45;
 
 /// When the latest upgrade (Granite) became active on a network.
 pub const fn upgrade_time(network_id: u32) -> WallTime {
-    WallTime::from_unix_secs(match network_id {
-        MAINNET_ID => 1_763_568_000,
-        FUJI_ID => 1_761_750_000,
-        _ => 1_607_144_400,
-    })
+    UpgradeSchedule::of_network(network_id).granite_time.wall()
 }
 
 /// Three numbers, compared from left to right. Its text is `v1.14.2`.
@@ -202,6 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::formatting::MAINNET_ID;
 
     #[test]
     fn texts_are_read_whole() {

@@ -7,6 +7,7 @@
 //!
 //! Start with [`Vm`] and [`ChainVm`]; the crate `sastrugi-kvvm` is the example to read.
 
+pub mod alias;
 pub mod app;
 pub mod block;
 pub mod chain_vm;

@@ -191,7 +191,7 @@ impl Bootstrapper {
         if self.config.tracker.is_bootstrapped() {
             self.finish(cx);
         } else {
-            tracing::info!("waiting for the remaining chains of the subnet");
+            tracing::debug!("waiting for the remaining chains of the subnet");
             self.waiting = Some(Wait::Subnet);
             cx.timer.register_timeout(cx.now, SUBNET_WAIT);
         }

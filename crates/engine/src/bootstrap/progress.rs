@@ -66,7 +66,7 @@ pub enum Phase {
         total: u64,
         /// Speed.
         blocks_per_second: f64,
-        /// Blocks to ask for now, one for each gap.
+        /// Blocks that are asked for, one for each gap.
         missing: usize,
         /// The missing block that the most requests did not get.
         hardest: Option<Hardest>,

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! The first connection with a node stays, and a later one is closed. When two nodes dial each
-//! other at the same moment each may close the other's connection; both dial again after random
-//! pauses.
+//! other at the same moment each may close the other's connection; then one of them dials again at
+//! once.
 //!
 //! No address is learned from peers, and none is told: peers are those that the caller names and
 //! those that come.

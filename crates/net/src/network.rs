@@ -18,7 +18,7 @@ use sastrugi_wire::{
     throttle::OutboundThrottler,
 };
 use thiserror::Error;
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
 use tracing::warn;
 
 use crate::{
@@ -95,6 +95,8 @@ pub struct Network {
     shared: Arc<Shared>,
     address: SocketAddr,
     listener: AbortHandle,
+    /// Used up once connections are accepted.
+    gate: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl fmt::Debug for Network {
@@ -106,8 +108,16 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    /// Listens, and accepts connections from now on.
+    /// Listens, and accepts connections from now on: [`Network::bind`] and [`Network::accept`].
     pub fn start(config: NetworkConfig, parts: NetworkParts) -> Result<Self, StartError> {
+        let network = Self::bind(config, parts)?;
+        network.accept();
+        Ok(network)
+    }
+
+    /// Takes the address. Who connects waits until [`Network::accept`]: a caller that is not ready
+    /// for messages yet would lose them, and their senders would wait for answers.
+    pub fn bind(config: NetworkConfig, parts: NetworkParts) -> Result<Self, StartError> {
         let NetworkParts { identity, bls, membership, inbox, random, runtime } = parts;
         config.peer.check()?;
         let tls = Tls::new(&identity)?;
@@ -137,8 +147,22 @@ impl Network {
             tasks: Tasks::default(),
             config,
         });
-        let listener = shared.spawn(listen::run(Arc::clone(&shared), listener));
-        Ok(Self { shared, address, listener })
+        let (gate, opened) = oneshot::channel();
+        let listen = listen::run(Arc::clone(&shared), listener);
+        let listener = shared.spawn(async move {
+            if opened.await.is_ok() {
+                listen.await;
+            }
+        });
+        Ok(Self { shared, address, listener, gate: Mutex::new(Some(gate)) })
+    }
+
+    /// Accepts connections from now on. Further calls do nothing.
+    pub fn accept(&self) {
+        if let Some(gate) = self.gate.lock().take() {
+            // The other end is gone when the network is closed.
+            drop(gate.send(()));
+        }
     }
 
     /// This node.

@@ -14,9 +14,8 @@ use std::{
 
 use sastrugi_consensus::snowball::Parameters;
 use sastrugi_crypto::bls;
-use sastrugi_types::{Id, NodeId};
+use sastrugi_types::{Id, NodeId, upgrade::UpgradeSchedule};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::{StartError, at};
 
@@ -37,9 +36,10 @@ pub struct NetworkDescription {
     /// The asset AVAX, told to VMs.
     #[serde(rename = "avaxAssetID", default)]
     pub avax_asset_id: Id,
-    /// When each upgrade becomes active, as `info.upgrades` answers.
-    #[serde(default)]
-    pub upgrades: BTreeMap<String, Value>,
+    /// When each upgrade becomes active, as `info.upgrades` answers; that of the network's number
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrades: Option<UpgradeSchedule>,
     /// What stands in for the P-Chain's heights.
     #[serde(default)]
     pub p_chain: PChain,
@@ -278,6 +278,7 @@ impl NetworkDescription {
                 self.version
             ));
         }
+        self.upgrades().check().map_err(|error| format!("upgrades: {error}"))?;
         check_validators("primary.validators", &self.primary.validators)?;
         let mut chains = BTreeSet::new();
         for (index, subnet) in self.subnets.iter().enumerate() {
@@ -305,6 +306,12 @@ impl NetworkDescription {
         let height = self.p_chain.current_height;
         let mut subnets = self.subnets.iter();
         subnets.try_for_each(|subnet| subnet.check_parameters(&subnet.parameters(flags), height))
+    }
+
+    /// When each upgrade becomes active.
+    pub fn upgrades(&self) -> UpgradeSchedule {
+        let usual = || UpgradeSchedule::of_network(self.network_id);
+        self.upgrades.clone().unwrap_or_else(usual)
     }
 
     /// The subnet and the chain of this name, ID or alias.

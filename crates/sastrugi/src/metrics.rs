@@ -12,6 +12,7 @@ use prometheus::{
 };
 use sastrugi_consensus::snowman::{self, Observations, poll};
 use sastrugi_engine::{
+    bootstrap::{self, Phase},
     chain::Lane,
     getter::GetterStats,
     snowman::{Gauges, IssueSource, Snowman, Stats},
@@ -19,7 +20,7 @@ use sastrugi_engine::{
 use sastrugi_types::Id;
 use sastrugi_vm::Clock as _;
 
-use crate::node::{ChainEntry, Shared};
+use crate::node::{CatchingUp, ChainEntry, Picture, Shared};
 
 /// Everything the consensus gear of a chain counts.
 #[derive(Clone, Debug, Default)]
@@ -197,6 +198,7 @@ fn chain_figures(page: &mut Page, chain: &ChainEntry) {
     consensus_figures(page, figures, &labels);
     poll_figures(page, &figures.polls, &labels);
     gear_figures(page, figures, &labels);
+    bootstrap_figures(page, chain, &picture, &labels);
     let handler = |series: &str| format!("avalanche_handler_{series}");
     for (lane, name) in [(Lane::Sync, "sync"), (Lane::App, "async")] {
         let stats = chain.view.inbox().stats(lane);
@@ -223,6 +225,47 @@ fn chain_figures(page: &mut Page, chain: &ChainEntry) {
     page.gauge_f64("avalanche_stake_total_weight", "weight of all validators", &labels, total);
     let count = chain.peers.validators().len();
     page.gauge("avalanche_stake_num_validators", "validators", &labels, count);
+}
+
+/// What was fetched and executed while catching up, when that is over, and from how many peers. The
+/// time until all is fetched is not among upstream's.
+fn bootstrap_figures(page: &mut Page, chain: &ChainEntry, picture: &Picture, labels: Labels<'_>) {
+    let name = snowman_name;
+    let bootstrap::Stats { fetched, accepted, .. } = picture.bootstrap;
+    page.counter(&name("bs_fetched"), "blocks fetched while bootstrapping", labels, fetched);
+    page.counter(&name("bs_accepted"), "blocks accepted while bootstrapping", labels, accepted);
+    let left = |wanted: fn(&Phase) -> bool| match &picture.catching_up {
+        Some(CatchingUp::Bootstrapping(progress)) if wanted(&progress.phase) => {
+            progress.eta.unwrap_or_default().as_nanos() as f64
+        }
+        _ => 0.0,
+    };
+    let fetching = left(|phase| matches!(phase, Phase::Fetching { .. }));
+    let executing = left(|phase| matches!(phase, Phase::Executing { .. }));
+    page.gauge_f64(
+        &name("eta_fetching_complete"),
+        "time until all blocks are fetched, ns",
+        labels,
+        fetching,
+    );
+    page.gauge_f64(
+        &name("eta_execution_complete"),
+        "time until all fetched blocks are executed, ns",
+        labels,
+        executing,
+    );
+    let name = |series: &str| format!("avalanche_p2p_peer_tracker_{series}");
+    let peers = chain.peer_tracker.snapshot();
+    let tracked = peers.untried.len() + peers.tried.len();
+    page.gauge(&name("num_tracked_peers"), "peers to fetch from", labels, tracked);
+    let responsive = peers.responsive.len();
+    page.gauge(&name("num_responsive_peers"), "those that answered last", labels, responsive);
+    page.gauge_f64(
+        &name("average_bandwidth"),
+        "average bandwidth of answers, bytes/s",
+        labels,
+        peers.average_bandwidth,
+    );
 }
 
 type Labels<'a> = &'a [(&'a str, &'a str)];

@@ -3,9 +3,10 @@
 //!
 //! [`TestNode`] gives a VM all that [`VmInit`] holds: a database in memory below a versioned layer,
 //! a clock that stands until it is moved, seeded randomness, and a sender that only remembers. It
-//! commits like a chain does, and can restart or crash. [`suite()`] knows nothing of a VM but the
-//! trait.
+//! commits like a chain does, and can restart or crash. [`suite()`] and [`state_sync_suite`] know
+//! nothing of a VM but the trait.
 
+mod state_sync;
 mod suite;
 
 use std::{
@@ -21,9 +22,9 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sastrugi_types::{Id, Instant, NodeId, RequestId, WallTime};
+use sastrugi_types::{Id, Instant, NodeId, RequestId, WallTime, upgrade::UpgradeSchedule};
 
-pub use self::suite::suite;
+pub use self::{state_sync::state_sync_suite, suite::suite};
 use crate::{
     AppError, AppSender, Block, ChainContext, ChainVm, Clock, Events, Random, SendConfig, State,
     VmError, VmInit,
@@ -52,6 +53,9 @@ pub struct Setup {
     pub chain_id: Id,
     /// Decides all randomness.
     pub seed: u64,
+    /// The gear the node starts in: [`State::NormalOp`] after bootstrapping, [`State::Bootstrapping`],
+    /// or [`State::StateSyncing`].
+    pub gear: State,
 }
 
 impl Setup {
@@ -65,6 +69,7 @@ impl Setup {
             network_id: 12_345,
             chain_id: Id([0xc4; 32]),
             seed: 1,
+            gear: State::NormalOp,
         }
     }
 }
@@ -79,7 +84,7 @@ impl fmt::Debug for Setup {
     }
 }
 
-/// A VM and its surroundings, in normal operation.
+/// A VM and its surroundings.
 pub struct TestNode {
     /// The VM.
     pub vm: Arc<dyn ChainVm>,
@@ -95,12 +100,13 @@ pub struct TestNode {
 }
 
 impl TestNode {
-    /// Initializes a VM over an empty database, and takes it to normal operation.
+    /// Initializes a VM over an empty database, and takes it to its first gear.
     pub fn start(setup: Setup) -> Result<Self, VmError> {
         Self::start_on(setup, MemoryDb::new(), Arc::new(TestClock::default()))
     }
 
-    fn start_on(setup: Setup, disk: MemoryDb, clock: Arc<TestClock>) -> Result<Self, VmError> {
+    /// Initializes a VM over what is on a disk, and takes it to its first gear.
+    pub fn start_on(setup: Setup, disk: MemoryDb, clock: Arc<TestClock>) -> Result<Self, VmError> {
         let layer = Arc::new(VersionedDb::new(Arc::new(disk.clone())));
         let node = Self {
             vm: (setup.make)(),
@@ -113,8 +119,14 @@ impl TestNode {
         };
         node.vm.initialize(node.init())?;
         node.commit()?;
-        node.vm.set_state(State::Bootstrapping)?;
-        node.vm.set_state(State::NormalOp)?;
+        match node.setup.gear {
+            State::NormalOp => {
+                node.vm.set_state(State::Bootstrapping)?;
+                node.vm.set_state(State::NormalOp)?;
+            }
+            State::Initializing => {}
+            gear => node.vm.set_state(gear)?,
+        }
         Ok(node)
     }
 
@@ -122,6 +134,7 @@ impl TestNode {
         VmInit {
             context: ChainContext {
                 network_id: self.setup.network_id,
+                upgrades: Arc::new(UpgradeSchedule::of_network(self.setup.network_id)),
                 subnet_id: Id([0x5b; 32]),
                 chain_id: self.setup.chain_id,
                 node_id: NodeId([0x4e; 20]),
@@ -148,6 +161,46 @@ impl TestNode {
     /// Writes what the VM wrote to the disk, as the chain does after [`ChainVm::accept`].
     pub fn commit(&self) -> Result<(), VmError> {
         Ok(self.layer.commit(Durability::Synced)?)
+    }
+
+    /// Writes to the disk what the VM wrote since it last said so, as the chain does between
+    /// messages. Whether there was anything.
+    pub fn commit_written(&self) -> Result<bool, VmError> {
+        let is_written = self.events.take_written();
+        if is_written {
+            self.layer.commit(Durability::Buffered)?;
+        }
+        Ok(is_written)
+    }
+
+    /// Lets other nodes answer the requests that this one has sent, and itself hear the answers.
+    /// Who is not among them does not answer in time. Gives the number of requests; when there are
+    /// none, nothing more will happen before the clock moves.
+    pub fn exchange(&self, id: NodeId, others: &[(NodeId, &Self)]) -> Result<usize, VmError> {
+        let mut requests = 0;
+        for sent in self.sender.take() {
+            let Sent::Request(nodes, request, bytes) = sent else { continue };
+            for node in nodes {
+                requests += 1;
+                let Some((_, other)) = others.iter().find(|(other, _)| *other == node) else {
+                    self.vm.app_request_failed(node, request, &AppError::TIMEOUT)?;
+                    continue;
+                };
+                other.vm.app_request(id, request, Instant::MAX, bytes.clone())?;
+                for answer in other.sender.take() {
+                    match answer {
+                        Sent::Response(to, request, bytes) if to == id => {
+                            self.vm.app_response(node, request, bytes)?;
+                        }
+                        Sent::Error(to, request, error) if to == id => {
+                            self.vm.app_request_failed(node, request, &error)?;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(requests)
     }
 
     /// Accepts a block and commits.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use sastrugi_types::{Id, Instant, NodeId};
+use sastrugi_types::{Id, Instant, NodeId, upgrade::UpgradeSchedule};
 
 use crate::{
     AppHandler, AppSender, Clock, Connector, Events, Fx, HealthChecker, Random, VmError,
@@ -41,6 +41,8 @@ impl State {
 pub struct ChainContext {
     /// The network the chain belongs to.
     pub network_id: u32,
+    /// When the network's rules change.
+    pub upgrades: Arc<UpgradeSchedule>,
     /// The subnet that validates the chain.
     pub subnet_id: Id,
     /// The chain.

@@ -41,7 +41,8 @@ enum Unreached {
 ///
 /// | request | to itself | to a node that is not reached |
 /// |---|---|---|
-/// | summaries, frontier, accepted | looped back | waits for the timeout |
+/// | summaries | looped back | waits for the timeout |
+/// | frontier, accepted | looped back | fails at once; upstream waits for the timeout |
 /// | `get_ancestors` | waits for the timeout, so that a lonely node does not spin | fails at once |
 /// | `get` | fails at once | fails at once |
 /// | queries, app requests | looped back | fails at once |
@@ -171,7 +172,7 @@ impl AcceptedStateSummarySender for Port {
 impl FrontierSender for Port {
     fn send_get_accepted_frontier(&self, nodes: &NodeSet, request: RequestId) {
         let asked = Request::GetAcceptedFrontier;
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::WaitsForTimeout);
+        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
     }
 
     fn send_accepted_frontier(&self, node: NodeId, request: RequestId, container: Id) {
@@ -182,7 +183,7 @@ impl FrontierSender for Port {
 impl AcceptedSender for Port {
     fn send_get_accepted(&self, nodes: &NodeSet, request: RequestId, containers: Vec<Id>) {
         let asked = Request::GetAccepted { containers };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::WaitsForTimeout);
+        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
     }
 
     fn send_accepted(&self, node: NodeId, request: RequestId, containers: Vec<Id>) {

@@ -176,8 +176,14 @@ const ALL_OPS: [ResponseOp; 8] = [
     ResponseOp::App,
 ];
 
-const EARLY_OPS: [ResponseOp; 4] =
-    [ResponseOp::Ancestors, ResponseOp::Put, ResponseOp::Chits, ResponseOp::App];
+const EARLY_OPS: [ResponseOp; 6] = [
+    ResponseOp::AcceptedFrontier,
+    ResponseOp::Accepted,
+    ResponseOp::Ancestors,
+    ResponseOp::Put,
+    ResponseOp::Chits,
+    ResponseOp::App,
+];
 
 fn response_of(op: ResponseOp) -> Response {
     match op {

@@ -301,3 +301,17 @@ fn two_nodes_that_dial_each_other_at_once_connect_without_a_long_pause() {
         await_connection(one, two);
     }
 }
+
+#[test]
+fn who_connects_before_connections_are_accepted_waits() {
+    let diary = Arc::default();
+    let network = Network::bind(config(), parts(80, Members::default(), &diary)).unwrap();
+    let early = Node { network, diary };
+    let other = Node::start(81);
+    other.track(&early);
+    sleep(Duration::from_millis(100));
+    assert_eq!(early.network.stats().inbound_conn_throttler_allowed, 0);
+    early.network.accept();
+    await_connection(&early, &other);
+    assert_eq!(early.network.stats().inbound_conn_throttler_allowed, 1, "it was dialled once");
+}

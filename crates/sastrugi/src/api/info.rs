@@ -65,7 +65,7 @@ pub(super) fn call(node: &Shared, method: &str, params: Value) -> Result<Value, 
         "info.peers" => Ok(peers(node, &arguments::<Peers>(params)?.node_ids)),
         "info.uptime" => uptime(node),
         "info.acps" => Ok(json!({ "acps": {} })),
-        "info.upgrades" => Ok(json!(node.description().upgrades)),
+        "info.upgrades" => Ok(json!(node.description().upgrades())),
         "info.getVMs" => Ok(json!({ "vms": vms(node), "fxs": {} })),
         _ => Err(unknown(method)),
     }

@@ -122,6 +122,45 @@ pub(crate) const FLAGS: &[Flag] = &[
     ),
     flag("bootstrap-ids", Text, "", "Their node IDs, in the same order"),
     flag(
+        "bootstrap-beacon-connection-timeout",
+        Span,
+        "1m",
+        "A chain that waits longer for the connections it needs to begin says so in the log",
+    ),
+    flag(
+        "bootstrap-max-time-get-ancestors",
+        Span,
+        "50ms",
+        "Longest time spent on collecting blocks for a peer that catches up",
+    ),
+    flag(
+        "bootstrap-ancestors-max-containers-sent",
+        Number,
+        "2000",
+        "Most blocks sent at once to a peer that catches up",
+    ),
+    flag(
+        "bootstrap-ancestors-max-containers-received",
+        Number,
+        "2000",
+        "Most blocks taken from one answer while catching up",
+    ),
+    flag(
+        "state-sync-enabled",
+        Bool,
+        "false",
+        "Jump to a recent state instead of executing all blocks, where the virtual machine can; the \
+         chain's own configuration wins",
+    ),
+    flag(
+        "state-sync-ips",
+        Text,
+        "",
+        "Addresses of the peers whose word on recent states counts, ip:port, separated by commas \
+         [default: the validators]",
+    ),
+    flag("state-sync-ids", Text, "", "Their node IDs, in the same order"),
+    flag(
         "track-subnets",
         Text,
         "",

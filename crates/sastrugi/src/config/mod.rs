@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub http_address: SocketAddr,
     /// Peers to dial beside those of the description.
     pub bootstrappers: Vec<(NodeId, SocketAddr)>,
+    /// Peers whose word on recent states counts; nobody stands for the validators.
+    pub state_sync_peers: Vec<(NodeId, SocketAddr)>,
     /// Subnets to take part in; `None` is all of the description.
     pub track_subnets: Option<Vec<Id>>,
     /// Consensus parameters for subnets that set none.
@@ -99,7 +101,8 @@ impl NodeConfig {
             staking_address: address(&values, "staking-host", "staking-port")?,
             public_ip: public_ip(&values)?,
             http_address: address(&values, "http-host", "http-port")?,
-            bootstrappers: bootstrappers(&values)?,
+            bootstrappers: peers(&values, "bootstrap-ips", "bootstrap-ids")?,
+            state_sync_peers: peers(&values, "state-sync-ips", "state-sync-ids")?,
             track_subnets: track_subnets(&values)?,
             parameters: parameters(&values)?,
             keys: keys(&values, &data_dir)?,
@@ -140,25 +143,32 @@ fn public_ip(values: &Values) -> Result<Option<IpAddr>, StartError> {
     }
 }
 
-fn bootstrappers(values: &Values) -> Result<Vec<(NodeId, SocketAddr)>, StartError> {
-    let (addresses, nodes) = (values.list("bootstrap-ips"), values.list("bootstrap-ids"));
+/// Peers given as a list of addresses and one of node IDs.
+fn peers(values: &Values, ips: &str, ids: &str) -> Result<Vec<(NodeId, SocketAddr)>, StartError> {
+    let (addresses, nodes) = (values.list(ips), values.list(ids));
     if addresses.len() != nodes.len() {
         return Err(StartError::Config(format!(
-            "--bootstrap-ips names {} peers and --bootstrap-ids {}; give one ID for each address",
+            "--{ips} names {} peers and --{ids} {}; give one ID for each address",
             addresses.len(),
             nodes.len()
         )));
     }
     let pair = |(address, node): (&String, &String)| {
-        let address = address.parse().map_err(|_| {
-            StartError::Config(format!("--bootstrap-ips: {address:?} is not ip:port"))
-        })?;
+        let address = address
+            .parse()
+            .map_err(|_| StartError::Config(format!("--{ips}: {address:?} is not ip:port")))?;
         let node = node
             .parse()
-            .map_err(|error| StartError::Config(format!("--bootstrap-ids: {node:?}: {error}")))?;
+            .map_err(|error| StartError::Config(format!("--{ids}: {node:?}: {error}")))?;
         Ok((node, address))
     };
-    addresses.iter().zip(&nodes).map(pair).collect()
+    let pairs: Vec<_> = addresses.iter().zip(&nodes).map(pair).collect::<Result<_, _>>()?;
+    for (index, (node, _)) in pairs.iter().enumerate() {
+        if pairs[..index].iter().any(|(earlier, _)| earlier == node) {
+            return Err(StartError::Config(format!("--{ids}: {node} is listed twice")));
+        }
+    }
+    Ok(pairs)
 }
 
 fn track_subnets(values: &Values) -> Result<Option<Vec<Id>>, StartError> {
@@ -255,8 +265,14 @@ fn check_timeouts(values: &Values) -> Result<(), StartError> {
     if values.fraction("network-timeout-coefficient") < 1.0 {
         return Err(StartError::Config("--network-timeout-coefficient must be at least 1".into()));
     }
-    if values.number("consensus-app-concurrency") == 0 {
-        return Err(StartError::Config("--consensus-app-concurrency must be above zero".into()));
+    for flag in [
+        "consensus-app-concurrency",
+        "bootstrap-ancestors-max-containers-sent",
+        "bootstrap-ancestors-max-containers-received",
+    ] {
+        if values.number(flag) == 0 {
+            return Err(StartError::Config(format!("--{flag} must be above zero")));
+        }
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sastrugi_consensus::snowball::Parameters;
 use sastrugi_kvvm::Genesis;
-use sastrugi_types::{Id, hash};
+use sastrugi_types::{Id, hash, upgrade::UpgradeSchedule};
 use sastrugi_vm::Clock as _;
 use serde_json::{Value, json};
 
@@ -284,7 +284,7 @@ fn describe(identities: &[NodeIdentity], ports: &[(u16, u16)], plan: &Plan) -> N
         version: 1,
         network_id: NETWORK_ID,
         avax_asset_id: Id::EMPTY,
-        upgrades: upgrades(),
+        upgrades: Some(UpgradeSchedule::of_network(NETWORK_ID)),
         p_chain: crate::description::PChain::default(),
         primary: crate::description::Primary {
             validators: validators.clone(),
@@ -311,33 +311,6 @@ fn describe(identities: &[NodeIdentity], ports: &[(u16, u16)], plan: &Plan) -> N
         aliases: BTreeMap::new(),
         peers: peers.collect(),
     }
-}
-
-/// The schedule of a default custom network: everything up to Granite is active.
-fn upgrades() -> BTreeMap<String, Value> {
-    const ACTIVE: &[&str] = &[
-        "apricotPhase1Time",
-        "apricotPhase2Time",
-        "apricotPhase3Time",
-        "apricotPhase4Time",
-        "apricotPhase5Time",
-        "apricotPhasePre6Time",
-        "apricotPhase6Time",
-        "apricotPhasePost6Time",
-        "banffTime",
-        "cortinaTime",
-        "durangoTime",
-        "etnaTime",
-        "fortunaTime",
-        "graniteTime",
-    ];
-    let mut upgrades: BTreeMap<String, Value> =
-        ACTIVE.iter().map(|name| ((*name).to_owned(), json!("2020-12-05T05:00:00Z"))).collect();
-    upgrades.insert("apricotPhase4MinPChainHeight".into(), json!(0));
-    upgrades.insert("cortinaXChainStopVertexID".into(), json!(Id::EMPTY));
-    upgrades.insert("graniteEpochDuration".into(), json!(30_000_000_000_u64));
-    upgrades.insert("heliconTime".into(), json!("9999-12-01T00:00:00Z"));
-    upgrades
 }
 
 fn write_node(

@@ -15,13 +15,15 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use sastrugi_engine::{
-    chain::{AppJobs, Chain, Inbox, Lane, Stats},
+    bootstrap::{self, Bootstrapper},
+    chain::{AppJobs, Chain, Gear, Inbox, Lane, Stats},
     common::Progress,
     snowman::Snowman,
 };
 use sastrugi_types::{Id, Instant};
 use sastrugi_vm::{Clock, Health, State};
 
+use super::CatchingUp;
 use crate::{error::StartError, metrics::SnowmanFigures};
 
 /// The owner looks at least so often whether it should stop.
@@ -38,6 +40,10 @@ pub struct Picture {
     pub health: Health,
     /// What the chain counted.
     pub stats: Stats,
+    /// How far the chain is with catching up; `None` once it takes part in consensus.
+    pub catching_up: Option<CatchingUp>,
+    /// What the bootstrapper counted.
+    pub bootstrap: bootstrap::Stats,
     /// What consensus and its gear counted.
     pub snowman: SnowmanFigures,
     /// Whether it ended.
@@ -205,8 +211,12 @@ fn own(mut chain: Chain, view: &ChainView, clock: &dyn Clock) {
 
 /// Draws the picture others see.
 fn draw(chain: &mut Chain, view: &ChainView, clock: &dyn Clock) {
+    let bootstrapper = chain.gear_as::<Bootstrapper>(Gear::Bootstrapper);
+    let bootstrap = bootstrapper.map(|gear| *gear.stats()).unwrap_or_default();
     let picture = Picture {
         health: chain.health(clock.now(), clock.wall()),
+        catching_up: CatchingUp::of(chain, clock.now()),
+        bootstrap,
         state: chain.state(),
         stats: chain.stats(),
         snowman: chain.consensus_gear::<Snowman>().map(SnowmanFigures::of).unwrap_or_default(),

@@ -1,18 +1,18 @@
 //! From a chain's description to a chain at work.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sastrugi_consensus::snowball::{Parameters, ParametersError};
+use sastrugi_consensus::snowball::Parameters;
 use sastrugi_engine::{
     chain::{
-        Chain, ChainConfig, ChainParts, ChangeNotifier, Fact, Gears, Inbox, InboxLimits, Output,
+        Chain, ChainConfig, ChainParts, ChangeNotifier, Fact, Inbox, InboxLimits, Output, Repair,
         connected_fraction_min,
     },
-    common::{AppSender, Halter, PreemptionSignal, StateSyncing, tracker::Peers},
-    getter::GetterConfig,
+    common::{AppSender, BootstrapTracker as _, Halter, tracker::Peers},
+    peer_tracker::PeerTracker,
     router::{AdmitAll, Network, Port, Route, SharedRouter},
-    snowman::{Config, Snowman},
+    subnet::Subnet as SubnetProgress,
     validators::{SubnetSampler, Validator, Validators},
 };
 use sastrugi_kvvm::Kvvm;
@@ -23,9 +23,14 @@ use sastrugi_vm::{
     http::HttpHandler,
     validators::ValidatorState,
 };
+use serde_json::{Map, Value};
 
 use super::{
-    ChainThread, chain_thread::ChainView, ledger::Ledger, validator_state::DescribedValidators,
+    ChainThread,
+    chain_thread::ChainView,
+    gears::{self, GearParts},
+    ledger::Ledger,
+    validator_state::DescribedValidators,
 };
 use crate::{
     config::NodeConfig,
@@ -36,6 +41,8 @@ use crate::{
     identity::{NodeIdentity, make_folder},
 };
 
+/// The member of a chain's configuration that turns state sync on.
+const STATE_SYNC_MEMBER: &str = "stateSyncEnabled";
 /// Where a VM's data is within the chain's part of the database.
 const VM_PREFIX: &[u8] = b"vm";
 
@@ -50,6 +57,7 @@ pub(crate) struct ChainEntry {
     pub(crate) vm_version: String,
     pub(crate) view: ChainView,
     pub(crate) peers: Arc<Peers>,
+    pub(crate) peer_tracker: Arc<PeerTracker>,
     pub(crate) handlers: BTreeMap<String, Arc<dyn HttpHandler>>,
 }
 
@@ -122,6 +130,7 @@ impl Builder<'_> {
         &self,
         subnet: &Subnet,
         chain: &description::Chain,
+        progress: &Arc<SubnetProgress>,
     ) -> Result<(ChainEntry, ChainThread), StartError> {
         let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
         let parameters = subnet.parameters(&self.config.parameters);
@@ -137,26 +146,41 @@ impl Builder<'_> {
         let layer = Arc::new(VersionedDb::new(Arc::new(self.database.clone())));
         self.initialize(&*inner, subnet, chain, &layer, &events, port.clone())?;
         let ledger = Ledger::new(layer, chain.id);
-        ledger.check(&*inner).map_err(&fault)?;
+        match ledger.settle(&*inner).map_err(&fault)? {
+            Repair::Agreed => {}
+            repair => tracing::info!(chain = %chain.name, %repair, "the engine follows its VM"),
+        }
         let handlers = inner.create_handlers().map_err(|error| fault(error.to_string()))?;
         let peers = Arc::new(Peers::new(SystemRandom::new().next_u64()));
         self.validators.register_set_listener(subnet.id, peers.clone());
         let vm = Arc::new(ChangeNotifier::new(inner.clone()));
-        let snowman = self
-            .snowman(subnet, parameters, vm.clone(), peers.clone())
-            .map_err(|error| fault(error.to_string()))?;
+        let peer_tracker = gears::peer_tracker(self);
+        let parts = GearParts {
+            builder: self,
+            subnet,
+            chain,
+            parameters,
+            vm: vm.clone(),
+            peers: peers.clone(),
+            progress: progress.clone(),
+            peer_tracker: peer_tracker.clone(),
+        };
+        let gears = parts.gears()?;
         let inbox = Arc::new(Inbox::new(InboxLimits::default(), Halter::default()));
+        let to_wake = inbox.clone();
+        progress.on_all_bootstrapped(move || to_wake.wake());
         let machine = Chain::new(ChainParts {
             id: chain.id,
             config: self.chain_config(&parameters),
             vm,
             events,
-            gears: Gears::only(Box::new(snowman)),
+            gears,
             inbox: inbox.clone(),
             sender: port,
             sampler: Box::new(self.sampler(subnet.id, peers.clone())),
             peers: peers.clone(),
-            preemption: PreemptionSignal::default(),
+            peer_tracker: Some(peer_tracker.clone()),
+            preemption: progress.all_bootstrapped(),
             commit: Box::new(ledger),
             output: Box::new(Reporter { chain: chain.id, observer: self.observer.clone() }),
         });
@@ -180,31 +204,10 @@ impl Builder<'_> {
             vm_version: inner.version().unwrap_or_default(),
             view: thread.view().clone(),
             peers,
+            peer_tracker,
             handlers,
         };
         Ok((entry, thread))
-    }
-
-    fn snowman(
-        &self,
-        subnet: &Subnet,
-        params: Parameters,
-        vm: Arc<ChangeNotifier>,
-        peers: Arc<Peers>,
-    ) -> Result<Snowman, ParametersError> {
-        Snowman::new(Config {
-            subnet: subnet.id,
-            node: self.identity.node_id(),
-            vm,
-            clock: self.clock.clone(),
-            getter: GetterConfig::default(),
-            params,
-            validators: self.validators.clone(),
-            peers,
-            state_syncing: StateSyncing::default(),
-            partial_sync: false,
-            hash_seed: SystemRandom::new().next_u64(),
-        })
     }
 
     fn sampler(&self, subnet: Id, peers: Arc<Peers>) -> SubnetSampler {
@@ -244,7 +247,7 @@ impl Builder<'_> {
         let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
         let data_dir = self.config.chain_data_dir.join(chain.id.to_string());
         make_folder(&data_dir)?;
-        let (config, upgrade) = chain_files(&self.config.chain_config_dir, chain)?;
+        let (config, upgrade) = chain_files(self.config, chain)?;
         let own = |base: Arc<dyn Database>| -> Arc<dyn Database> {
             Arc::new(PrefixDb::new(base, &chain.id.0).child(VM_PREFIX))
         };
@@ -252,6 +255,7 @@ impl Builder<'_> {
         vm.initialize(VmInit {
             context: ChainContext {
                 network_id: self.description.network_id,
+                upgrades: Arc::new(self.description.upgrades()),
                 subnet_id: subnet.id,
                 chain_id: chain.id,
                 node_id: self.identity.node_id(),
@@ -287,7 +291,7 @@ impl Builder<'_> {
 /// configuration.
 pub(super) fn check(config: &NodeConfig, chain: &description::Chain) -> Result<(), StartError> {
     make_vm(chain)?;
-    let (chain_config, _) = chain_files(&config.chain_config_dir, chain)?;
+    let (chain_config, _) = chain_files(config, chain)?;
     let genesis = chain.genesis_bytes().map_err(StartError::Config)?;
     sastrugi_kvvm::Genesis::parse(&genesis)
         .and_then(|_| sastrugi_kvvm::Config::parse(&chain_config))
@@ -312,19 +316,35 @@ fn make_vm(chain: &description::Chain) -> Result<Arc<dyn ChainVm>, StartError> {
 /// The chain's `config` and `upgrade`: from files of the chain's ID or name in the configuration
 /// folder, else from the description.
 fn chain_files(
-    folder: &Path,
+    config: &NodeConfig,
     chain: &description::Chain,
 ) -> Result<(Vec<u8>, Vec<u8>), StartError> {
     let read = |stem: &str, described: &str| -> Result<Vec<u8>, StartError> {
         for name in [chain.id.to_string(), chain.name.clone()] {
-            let path = folder.join(name).join(format!("{stem}.json"));
+            let path = config.chain_config_dir.join(name).join(format!("{stem}.json"));
             if path.exists() {
                 return std::fs::read(&path).map_err(at(&path));
             }
         }
         Ok(described.as_bytes().to_vec())
     };
-    Ok((read("config", &chain.config)?, read("upgrade", &chain.upgrade)?))
+    let mut chain_config = read("config", &chain.config)?;
+    if config.values.bool("state-sync-enabled") {
+        chain_config = with_state_sync(chain_config);
+    }
+    Ok((chain_config, read("upgrade", &chain.upgrade)?))
+}
+
+/// Turns state sync on in a configuration that does not say whether it should be.
+fn with_state_sync(config: Vec<u8>) -> Vec<u8> {
+    let object = match config.as_slice() {
+        [] => Ok(Map::new()),
+        text => serde_json::from_slice::<Map<String, Value>>(text),
+    };
+    // What is no JSON object is for the VM to refuse.
+    let Ok(mut object) = object else { return config };
+    object.entry(STATE_SYNC_MEMBER).or_insert(Value::Bool(true));
+    Value::Object(object).to_string().into_bytes()
 }
 
 /// Passes the chain's facts on.
@@ -354,4 +374,21 @@ impl Output for Reporter {
 /// How long a chain may take to stop.
 pub(super) fn stop_wait(config: &NodeConfig) -> Duration {
     config.values.duration("consensus-shutdown-timeout")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_sync_is_turned_on_where_the_chain_says_nothing() {
+        for (before, after) in [
+            ("", r#"{"stateSyncEnabled":true}"#),
+            (r#"{"a": 1}"#, r#"{"a":1,"stateSyncEnabled":true}"#),
+            (r#"{"stateSyncEnabled":false}"#, r#"{"stateSyncEnabled":false}"#),
+            ("garbage", "garbage"),
+        ] {
+            assert_eq!(with_state_sync(before.into()), after.as_bytes());
+        }
+    }
 }

@@ -12,19 +12,21 @@
 use std::sync::Arc;
 
 use sastrugi_engine::{
-    chain::Commit,
+    chain::{Commit, Noted, Repair, repair},
     common::{Fatal, Handled},
 };
 use sastrugi_types::Id;
 use sastrugi_vm::{
     Block, ChainVm, State,
-    db::{Database, Durability, PrefixDb, VersionedDb},
+    db::{Database, DbError, Durability, PrefixDb, VersionedDb},
 };
 
 /// Where the engine's records are in the chain's part of the database.
 const ENGINE_PREFIX: &[u8] = b"engine";
 /// The engine's record of the last accepted block: its ID and its height.
 const LAST_ACCEPTED_KEY: &[u8] = b"lastAccepted";
+/// Length of an ID.
+const ID_BYTES: usize = size_of::<Id>();
 /// While catching up a power cut loses no more than so many blocks.
 const SYNC_PERIOD_BLOCKS: u32 = 1024;
 
@@ -45,20 +47,36 @@ impl Ledger {
         Self { layer, engine, state: State::Initializing, unsynced: 0 }
     }
 
-    /// The VM and the engine must agree on the last accepted block, because they commit together.
-    pub(super) fn check(&self, vm: &dyn ChainVm) -> Result<(), String> {
-        let Some(noted) = self.engine.get(LAST_ACCEPTED_KEY).map_err(|error| error.to_string())?
-        else {
-            return Ok(());
-        };
-        let last = vm.last_accepted().map_err(|error| error.to_string())?;
-        if noted.starts_with(&last.0) {
-            return Ok(());
+    /// Makes the engine agree with the VM on the last accepted block, before the chain starts. They
+    /// commit together, so as a rule they do; but a VM that jumps to a recent state, or that commits
+    /// on its own, may be ahead or behind.
+    ///
+    /// # Errors
+    /// The two do not belong together; says what to do.
+    pub(super) fn settle(&self, vm: &dyn ChainVm) -> Result<Repair, String> {
+        let noted = self.noted().map_err(|error| error.to_string())?;
+        let repair = repair(vm, noted).map_err(|error| error.to_string())?;
+        if let Some(last) = repair.to_note() {
+            self.note(last)
+                .and_then(|()| self.layer.commit(Durability::Synced))
+                .map_err(|error| error.to_string())?;
         }
-        Err(format!(
-            "the database is damaged: the VM's last accepted block is {last}, the engine noted \
-             another; move the database away and let the node fetch everything anew"
-        ))
+        Ok(repair)
+    }
+
+    /// The engine's record of the last accepted block. One of another length is none.
+    fn noted(&self) -> Result<Option<Noted>, DbError> {
+        let record = self.engine.get(LAST_ACCEPTED_KEY)?;
+        Ok(record.and_then(|record| {
+            let (id, height) = record.split_first_chunk::<ID_BYTES>()?;
+            Some((Id(*id), u64::from_be_bytes(height.try_into().ok()?)))
+        }))
+    }
+
+    fn note(&self, (id, height): Noted) -> Result<(), DbError> {
+        let mut record = id.0.to_vec();
+        record.extend_from_slice(&height.to_be_bytes());
+        self.engine.put(LAST_ACCEPTED_KEY, &record)
     }
 
     fn write(&mut self, durability: Durability) -> Handled {
@@ -71,9 +89,7 @@ impl Ledger {
 
 impl Commit for Ledger {
     fn commit(&mut self, block: &Block) -> Handled {
-        let mut record = block.id.0.to_vec();
-        record.extend_from_slice(&block.height.to_be_bytes());
-        self.engine.put(LAST_ACCEPTED_KEY, &record).map_err(Fatal::from)?;
+        self.note((block.id, block.height))?;
         self.unsynced += 1;
         let is_due = self.state == State::NormalOp || self.unsynced >= SYNC_PERIOD_BLOCKS;
         self.write(if is_due { Durability::Synced } else { Durability::Buffered })

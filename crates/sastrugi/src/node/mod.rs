@@ -12,8 +12,10 @@
 //! Health says so; the API is closed; the chains stop, each within `consensus-shutdown-timeout`;
 //! the network says goodbye; the database is synced and closed. Upstream: `node/node.go`.
 
+mod catching_up;
 pub(crate) mod chain_thread;
 mod chains;
+mod gears;
 mod ledger;
 mod network;
 mod prepare;
@@ -33,11 +35,12 @@ use std::{
     time::Duration,
 };
 
-use sastrugi_engine::router::SharedRouter;
+use sastrugi_engine::{router::SharedRouter, subnet::Subnet as SubnetProgress};
 use sastrugi_types::NodeId;
 use sastrugi_vm::db::Database as _;
 use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinHandle};
 
+pub use catching_up::CatchingUp;
 pub use chain_thread::{ChainThread, ChainView, Picture};
 pub(crate) use chains::ChainEntry;
 pub use chains::{BlockObserver, NoObserver};
@@ -259,13 +262,18 @@ fn serve_api(
 
 type Built = (Vec<ChainEntry>, Vec<ChainThread>);
 
-/// Builds all chains of the tracked subnets; if one fails, those that run already are stopped.
+/// Builds all chains of the tracked subnets; if one fails, those that run already are stopped. All
+/// chains of a subnet are known before the first of them begins, so none takes it for bootstrapped.
 fn build_chains(builder: &chains::Builder<'_>, subnets: &[&Subnet]) -> Result<Built, StartError> {
     let mut entries = Vec::new();
     let mut threads = Vec::new();
     for subnet in subnets {
+        let progress = Arc::new(SubnetProgress::new());
         for chain in &subnet.chains {
-            match builder.build(subnet, chain) {
+            progress.add_chain(chain.id);
+        }
+        for chain in &subnet.chains {
+            match builder.build(subnet, chain, &progress) {
                 Ok((entry, thread)) => {
                     entries.push(entry);
                     threads.push(thread);

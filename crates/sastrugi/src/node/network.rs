@@ -19,7 +19,7 @@ use sastrugi_net::{
 use sastrugi_types::{
     Id, NodeId,
     message::{Inbound, Outbound},
-    version::Application,
+    version::{Application, Compatibility},
 };
 use sastrugi_vm::{Clock, SendConfig};
 use sastrugi_wire::{
@@ -70,7 +70,7 @@ pub(crate) struct NodeNetwork {
 }
 
 impl NodeNetwork {
-    /// Listens; nobody is dialled yet.
+    /// Takes the address; nobody is dialled yet, and who connects waits.
     pub(super) fn start(parts: &Parts<'_>) -> Result<Self, StartError> {
         let Parts { config, description, identity, .. } = parts;
         let members = Members::new(parts.description, parts.subnets, parts.validators)?;
@@ -88,7 +88,7 @@ impl NodeNetwork {
         };
         let network_config = network_config(config, description, parts.subnets)?;
         let address = config.staking_address.to_string();
-        let network = Network::start(
+        let network = Network::bind(
             network_config,
             NetworkParts {
                 identity: identity.staking.clone(),
@@ -113,12 +113,14 @@ impl NodeNetwork {
         self.network.address()
     }
 
-    /// Dials the peers of the description and of the flags, for as long as the node runs.
-    pub(super) fn dial(
+    /// Accepts connections, and dials the peers of the description and of the flags, for as long as
+    /// the node runs. Where both name a node the flags' address counts.
+    pub(super) fn connect(
         &self,
         config: &NodeConfig,
         description: &NetworkDescription,
     ) -> Result<(), StartError> {
+        self.network.accept();
         let own = self.network.node();
         for peer in description.peers.iter().filter(|peer| peer.node_id != own) {
             let address = peer.staking_address.parse().map_err(|_| {
@@ -126,7 +128,8 @@ impl NodeNetwork {
             })?;
             self.network.track(peer.node_id, address);
         }
-        for (node, address) in config.bootstrappers.iter().filter(|(node, _)| *node != own) {
+        let given = config.bootstrappers.iter().chain(&config.state_sync_peers);
+        for (node, address) in given.filter(|(node, _)| *node != own) {
             self.network.track(*node, *address);
         }
         Ok(())
@@ -184,6 +187,10 @@ fn network_config(
     let defaults =
         NetworkConfig::of_network(description.network_id, config.staking_address, public_ip);
     let peer = PeerConfig {
+        compatibility: Compatibility {
+            upgrade_time: description.upgrades().granite_time.wall(),
+            ..defaults.peer.compatibility
+        },
         tracked_subnets: subnets.iter().map(|subnet| subnet.id).collect(),
         ping_period: values.duration("network-ping-frequency"),
         timeout: values.duration("network-ping-timeout"),

@@ -117,7 +117,7 @@ impl PreparedNode {
         let (chains, chain_threads) = build_chains(&builder, &tracked(&config, &description)?)?;
         let shortest = config.values.duration("network-minimum-timeout");
         let router_thread = RouterThread::spawn(router.clone(), clock.clone(), shortest)?;
-        network.dial(&config, &description)?;
+        network.connect(&config, &description)?;
         let staking_address = network.address();
         let public_ip = config.public_ip.unwrap_or_else(|| staking_address.ip());
         let shared = Arc::new(Shared {

@@ -21,6 +21,8 @@ use crate::{
     blocks,
     genesis::Genesis,
     state::{Changes, Generation, Layer, Root, StateError, Store, View, versions},
+    summary::Summary,
+    sync::{self, Landing},
     transaction::{Account, Operation, Target, Transaction, TransactionError},
 };
 
@@ -249,6 +251,46 @@ impl Chain {
     /// Rejects a processing block. Gives it; `None` if it was not processing.
     pub(crate) fn reject(&mut self, id: Id) -> Option<Block> {
         self.processing.remove(&id).map(|processing| processing.block)
+    }
+
+    /// The summary of the state at a height, if it is stored. There is none of genesis.
+    pub(crate) fn summary_at(&self, height: u64) -> Result<Option<Summary>, DbError> {
+        let is_stored = versions::oldest(self.store())?.is_some_and(|oldest| oldest <= height);
+        if height == 0 || !is_stored {
+            return Ok(None);
+        }
+        let Some(id) = blocks::id_at(&*self.db, height)? else { return Ok(None) };
+        Ok(blocks::block(&*self.db, id)?.map(Summary::of))
+    }
+
+    /// The generation of the last accepted block's state.
+    pub(crate) const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The nonce of the account's next transaction after the last accepted block.
+    pub(crate) fn nonce(&self, account: Account) -> Result<u64, StateError> {
+        View::stored(self.store(), self.last_accepted.height()).nonce(account)
+    }
+
+    /// Accepts a block far ahead, whose state is in another generation, with one batch. Gives the
+    /// processing blocks, which have lost their meaning; `None` if the block is not ahead.
+    pub(crate) fn jump(&mut self, landing: Landing) -> Result<Option<Vec<Block>>, StateError> {
+        let Landing { summary, generation, mut batch } = landing;
+        let (from, block) = (self.last_accepted.height(), summary.block());
+        if block.height() <= from {
+            return Ok(None);
+        }
+        versions::retire(self.store(), &mut batch);
+        sync::land(&mut batch, self.generation);
+        blocks::store(&mut batch, block, generation);
+        blocks::store_jump(&mut batch, from, block.height());
+        self.db.write(&batch, Durability::Buffered)?;
+        self.last_accepted = block.clone();
+        self.generation = generation;
+        self.preferred = block.id();
+        let dropped = std::mem::take(&mut self.processing);
+        Ok(Some(dropped.into_values().map(|processing| processing.block).collect()))
     }
 
     /// The processing blocks between the last accepted one and `id`, lowest first, `id` included.

@@ -21,6 +21,9 @@ pub enum DecodeError {
     /// A kind of operation is unknown.
     #[error("unknown operation {0}")]
     Operation(u8),
+    /// A byte that tells kinds apart is unknown.
+    #[error("unknown tag {0}")]
+    Tag(u8),
     /// Something has a size that is not allowed.
     #[error("{what}: {size} is not between {min} and {max}")]
     Size {
@@ -33,7 +36,7 @@ pub enum DecodeError {
         /// The most allowed.
         max: u64,
     },
-    /// The keys of a transaction do not ascend.
+    /// Keys, or the ends of a range, do not ascend.
     #[error("the keys do not ascend")]
     KeyOrder,
 }
@@ -67,9 +70,14 @@ pub(crate) struct Reader(Bytes);
 impl Reader {
     /// Begins, and checks the version.
     pub(crate) fn new(bytes: Bytes) -> Result<Self, DecodeError> {
+        Self::of_kind(bytes, CODEC_VERSION)
+    }
+
+    /// Begins, and checks the first number.
+    pub(crate) fn of_kind(bytes: Bytes, kind: u16) -> Result<Self, DecodeError> {
         let mut reader = Self(bytes);
         match reader.u16()? {
-            CODEC_VERSION => Ok(reader),
+            found if found == kind => Ok(reader),
             other => Err(DecodeError::Version(other)),
         }
     }
@@ -105,6 +113,11 @@ impl Reader {
 
     pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(self) -> Bytes {
+        self.0
     }
 
     /// Ends: nothing may be left.

@@ -13,7 +13,11 @@ use sastrugi_vm::db::{Database, DbError};
 use crate::{
     block::{Block, Header},
     blocks::{self, Last},
-    state::{Generation, Proof, StateError, Store, View, index},
+    state::{
+        Entry, Generation, Proof, StateError, Store, View, index,
+        range::{Path, Range},
+    },
+    sync::RangeRequest,
     transaction::Account,
 };
 
@@ -160,6 +164,30 @@ impl Committed {
             }
         }
         Err(ReadError::Outrun)
+    }
+
+    /// The proven range of a stored state that somebody asks for, up to the first entry that does
+    /// not fit; and the path it goes up to. `None` if the state is not there.
+    pub(crate) fn proven_range(
+        &self,
+        asked: &RangeRequest,
+        fits: impl FnMut(&Entry) -> bool,
+    ) -> Result<Option<(Range, Path)>, ReadError> {
+        let RangeRequest { height, root, first, last, .. } = *asked;
+        let store = Store::new(&*self.0, self.last_accepted()?.generation);
+        let Some(id) = blocks::id_at(&*self.0, height)? else { return Ok(None) };
+        if self.summary(id)?.header.root != root {
+            return Ok(None);
+        }
+        if View::stored(store, height).confirm().is_err() {
+            return Ok(None);
+        }
+        let range = Range::read(store, height, first, last, fits);
+        match View::stored(store, height).confirm() {
+            Ok(()) => Ok(Some(range?)),
+            Err(StateError::Unavailable(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn last_accepted(&self) -> Result<Last, ReadError> {

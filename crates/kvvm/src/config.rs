@@ -10,11 +10,19 @@
 //! | `mempoolTxsPerAccount` | 64 | their number for one account |
 //! | `txLifetimeMs` | 600000 | how long a transaction waits before it is dropped |
 //! | `stateHistory` | 1024 | how many states before the last accepted one stay readable, at least 1; `null` keeps all |
+//! | `stateSyncEnabled` | false | whether this node jumps to a recent state when it is far behind; it serves those who do in any case |
+//! | `stateSyncMinBlocks` | 1000 | it does not jump when it is less than this behind |
+//! | `stateSyncSummaryInterval` | 256 | the heights whose state is named to others are the multiples of this; it should be the same on all nodes |
+//! | `stateSyncSummaries` | 4 | how many of these states stay there to be served |
+//! | `stateSyncRangeBytes` | 262144 | how much state is asked for at once, at most 524288 |
+//! | `stateSyncGiveUpMs` | 900000 | after so long without any progress the node gives up to jump |
 
 use std::time::Duration;
 
 use sastrugi_vm::VmError;
 use serde::Deserialize;
+
+use crate::sync::RANGE_BYTES_MAX;
 
 /// The settings. None of them changes what a valid block is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +45,21 @@ pub struct Config {
     /// How many states before the last accepted one stay readable, at least 1; `None` keeps all.
     /// Lowering it frees the rest little by little, with each accepted block.
     pub state_history: Option<u64>,
+    /// Whether this node jumps to a recent state when it is far behind. It serves those who do in
+    /// any case.
+    pub state_sync_enabled: bool,
+    /// It does not jump when it is less than this behind, in blocks.
+    pub state_sync_min_blocks: u64,
+    /// The heights whose state is named to others are the multiples of this. At least 1, and best
+    /// the same on all nodes.
+    pub state_sync_summary_interval: u64,
+    /// How many of these states stay there to be served: what is older than so many intervals is
+    /// forgotten, unless `state_history` keeps it.
+    pub state_sync_summaries: u64,
+    /// How much state is asked for at once, in bytes. From 1 to 512 KiB.
+    pub state_sync_range_bytes: u32,
+    /// After so long without any progress the node gives up to jump, and bootstraps.
+    pub state_sync_give_up_ms: u64,
 }
 
 impl Default for Config {
@@ -50,6 +73,12 @@ impl Default for Config {
             mempool_txs_per_account: 64,
             tx_lifetime_ms: 600_000,
             state_history: Some(1024),
+            state_sync_enabled: false,
+            state_sync_min_blocks: 1000,
+            state_sync_summary_interval: 256,
+            state_sync_summaries: 4,
+            state_sync_range_bytes: 256 << 10,
+            state_sync_give_up_ms: 900_000,
         }
     }
 }
@@ -62,10 +91,33 @@ impl Config {
         }
         let config: Self = serde_json::from_slice(bytes)
             .map_err(|error| VmError::invalid(format!("chain config: {error}")))?;
-        if config.pull_gossip_interval_ms == 0 {
-            return Err(VmError::invalid("chain config: pullGossipIntervalMs must not be 0"));
-        }
+        config.check().map_err(|what| VmError::invalid(format!("chain config: {what}")))?;
         Ok(config)
+    }
+
+    const fn check(&self) -> Result<(), &'static str> {
+        if self.pull_gossip_interval_ms == 0 {
+            return Err("pullGossipIntervalMs must not be 0");
+        }
+        if self.state_sync_summary_interval == 0 {
+            return Err("stateSyncSummaryInterval must not be 0");
+        }
+        if self.state_sync_range_bytes == 0
+            || self.state_sync_range_bytes as usize > RANGE_BYTES_MAX
+        {
+            return Err("stateSyncRangeBytes must be from 1 to 524288");
+        }
+        Ok(())
+    }
+
+    /// How many states before the last accepted one stay; `None` keeps all.
+    pub(crate) fn kept_states(&self) -> Option<u64> {
+        let served = self.state_sync_summary_interval.saturating_mul(self.state_sync_summaries);
+        self.state_history.map(|history| history.max(served).max(1))
+    }
+
+    pub(crate) const fn state_sync_give_up(&self) -> Duration {
+        Duration::from_millis(self.state_sync_give_up_ms)
     }
 
     pub(crate) const fn gossiped_tx_delay(&self) -> Duration {
@@ -92,7 +144,24 @@ mod tests {
         let config = Config::parse(br#"{"gossipedTxDelayMs": 0, "stateHistory": null}"#).unwrap();
         assert_eq!((config.gossiped_tx_delay_ms, config.state_history), (0, None));
         assert!(Config::parse(br#"{"gossipedTxDelay": 0}"#).is_err());
-        assert!(Config::parse(br#"{"pullGossipIntervalMs": 0}"#).is_err());
+        for wrong in [
+            r#"{"pullGossipIntervalMs": 0}"#,
+            r#"{"stateSyncSummaryInterval": 0}"#,
+            r#"{"stateSyncRangeBytes": 0}"#,
+            r#"{"stateSyncRangeBytes": 524289}"#,
+        ] {
+            assert!(Config::parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
         assert!(Config::parse(b"7").is_err());
+    }
+
+    #[test]
+    fn states_stay_as_long_as_anybody_needs_them() {
+        let kept = |json: &str| Config::parse(json.as_bytes()).unwrap().kept_states();
+        assert_eq!(kept("{}"), Some(1024));
+        assert_eq!(kept(r#"{"stateHistory": null}"#), None);
+        assert_eq!(kept(r#"{"stateHistory": 0, "stateSyncSummaries": 0}"#), Some(1));
+        assert_eq!(kept(r#"{"stateHistory": 1, "stateSyncSummaryInterval": 1000}"#), Some(4000));
+        assert_eq!(kept(r#"{"stateHistory": 9000}"#), Some(9000));
     }
 }

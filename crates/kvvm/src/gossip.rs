@@ -163,8 +163,9 @@ impl Peers {
         self.next_pull = now + self.interval;
         let chosen = random % self.connected.len() as u64;
         let node = *self.connected.keys().nth(chosen as usize)?;
+        // Even numbers: the odd ones are for ranges of the state.
         let request = self.next_request;
-        self.next_request = RequestId(request.0.wrapping_add(1));
+        self.next_request = RequestId(request.0.wrapping_add(2));
         Some((node, request))
     }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Answers a request that cannot be read.
-const MALFORMED: AppError =
+pub(crate) const MALFORMED: AppError =
     AppError { code: 1, message: std::borrow::Cow::Borrowed("malformed request") };
 
 /// See the module.
@@ -27,7 +27,6 @@ pub(crate) struct Intake {
     pub(crate) target: Target,
     pub(crate) committed: Committed,
     pub(crate) mempool: Mutex<Mempool>,
-    node_id: NodeId,
     push_gossip_peers: usize,
     peers: Mutex<Peers>,
     clock: Arc<dyn Clock>,
@@ -58,7 +57,6 @@ impl Intake {
             target,
             committed: Committed::new(Arc::clone(&init.committed)),
             mempool: Mutex::new(Mempool::new(config.clone(), init.events.clone())),
-            node_id: init.context.node_id,
             push_gossip_peers: config.push_gossip_peers,
             peers: Mutex::new(Peers::new(config.pull_gossip_interval(), init.clock.now())),
             clock: Arc::clone(&init.clock),
@@ -130,9 +128,7 @@ impl Intake {
     }
 
     pub(crate) fn connected(&self, node: NodeId) {
-        if node != self.node_id {
-            self.peers.lock().connected(node);
-        }
+        self.peers.lock().connected(node);
     }
 
     pub(crate) fn disconnected(&self, node: NodeId) {

@@ -52,6 +52,7 @@
 //! | `chain` | what makes a block valid; verify, accept, reject, build |
 //! | `state` | the authenticated tree, its versions, and states that are not stored yet |
 //! | `blocks`, `committed` | accepted blocks in the database, and reading beside the engine |
+//! | [`Summary`], `sync` | jumping to a recent state, and serving those who do |
 //! | `mempool`, `gossip`, `intake` | transactions that wait, and how they get here |
 //! | `rpc`, [`api`], [`client`] | what a client says and hears |
 //! | [`vm`] | the traits of `sastrugi-vm`, each call sent to where it belongs |
@@ -83,6 +84,8 @@ mod json;
 mod mempool;
 mod rpc;
 mod state;
+mod summary;
+mod sync;
 pub mod transaction;
 pub mod vm;
 
@@ -95,6 +98,7 @@ pub use self::{
     config::Config,
     genesis::Genesis,
     state::{Proof, ProofLeaf, Root},
+    summary::Summary,
     transaction::{Account, Operation, Target, Transaction, TransactionError, UnsignedTransaction},
     vm::Kvvm,
 };

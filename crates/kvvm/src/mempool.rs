@@ -280,6 +280,11 @@ impl Mempool {
         chosen
     }
 
+    /// The accounts with waiting transactions.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        self.accounts.keys().copied().collect()
+    }
+
     /// Waiting transactions, the oldest first.
     pub(crate) fn transactions(&self) -> impl Iterator<Item = &Arc<Transaction>> {
         self.by_arrival
@@ -344,7 +349,7 @@ impl Mempool {
     }
 
     /// The account's nonce rose: what waits below it has lost.
-    fn advance(&mut self, account: Account, next: u64) {
+    pub(crate) fn advance(&mut self, account: Account, next: u64) {
         let Some(queue) = self.accounts.get_mut(&account) else { return };
         queue.next = queue.next.max(next);
         let lost: Vec<u64> = queue.waiting.range(..queue.next).map(|(nonce, _)| *nonce).collect();

@@ -5,6 +5,8 @@
 //! mempool is shared with the threads that serve messages and HTTP. Lock order: chain, then
 //! mempool.
 
+mod state_sync;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -19,10 +21,12 @@ use parking_lot::Mutex;
 use sastrugi_types::{Id, Instant, NodeId, RequestId, version::Application};
 use sastrugi_vm::{
     AppError, AppGossipHandler, AppRequestHandler, AppResponseHandler, BlockContext, ChainVm,
-    Clock, Connector, Health, HealthChecker, State, Vm, VmError, VmInit, http::HttpHandler,
+    Clock, Connector, Health, HealthChecker, State, StateSyncableVm, Vm, VmError, VmInit,
+    http::HttpHandler,
 };
 use serde_json::json;
 
+use self::state_sync::SyncSettings;
 use crate::{
     block::{Block, to_ms},
     chain::{BlockError, Chain},
@@ -31,6 +35,7 @@ use crate::{
     intake::Intake,
     mempool::Mempool,
     rpc::Rpc,
+    sync::{RangeServer, StateSync, is_range_number, is_range_request},
     transaction::Target,
 };
 
@@ -44,6 +49,10 @@ pub struct Kvvm {
 struct Running {
     chain: Mutex<Chain>,
     intake: Arc<Intake>,
+    sync: StateSync,
+    sync_settings: SyncSettings,
+    range_server: RangeServer,
+    node_id: NodeId,
     is_normal_op: AtomicBool,
     clock: Arc<dyn Clock>,
 }
@@ -71,19 +80,31 @@ impl Running {
             target(init),
             &genesis,
             genesis.changes()?,
-            config.state_history,
+            config.kept_states(),
         )?;
         Ok(Self {
             chain: Mutex::new(chain),
             intake: Arc::new(Intake::new(init, target(init), &config)),
+            sync: StateSync::new(init, &config)?,
+            sync_settings: SyncSettings {
+                is_enabled: config.state_sync_enabled,
+                summary_interval: config.state_sync_summary_interval,
+                min_blocks: config.state_sync_min_blocks,
+            },
+            range_server: RangeServer::new(init),
+            node_id: init.context.node_id,
             is_normal_op: AtomicBool::new(false),
             clock: Arc::clone(&init.clock),
         })
     }
 
+    fn is_normal_op(&self) -> bool {
+        self.is_normal_op.load(Ordering::Acquire)
+    }
+
     /// The time against which blocks are verified, if they are.
     fn now_ms(&self) -> Option<u64> {
-        self.is_normal_op.load(Ordering::Acquire).then(|| to_ms(self.clock.wall()))
+        self.is_normal_op().then(|| to_ms(self.clock.wall()))
     }
 
     /// Tells the mempool what changed, and the engine what follows.
@@ -104,8 +125,11 @@ impl Vm for Kvvm {
     }
 
     fn set_state(&self, state: State) -> Result<(), VmError> {
-        let is_normal_op = state == State::NormalOp;
-        self.running()?.is_normal_op.store(is_normal_op, Ordering::Release);
+        let running = self.running()?;
+        if matches!(state, State::Bootstrapping | State::NormalOp) {
+            running.sync.leave()?;
+        }
+        running.is_normal_op.store(state == State::NormalOp, Ordering::Release);
         Ok(())
     }
 
@@ -120,21 +144,27 @@ impl Vm for Kvvm {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let running = self.running().ok()?;
-        if !running.is_normal_op.load(Ordering::Acquire) {
-            return None;
-        }
-        let mempool_due = running.intake.mempool.lock().due();
-        mempool_due.into_iter().chain(running.intake.pull_due()).min()
+        let gossip_due = || {
+            let mempool_due = running.intake.mempool.lock().due();
+            mempool_due.into_iter().chain(running.intake.pull_due()).min()
+        };
+        let gossip_due = running.is_normal_op().then(gossip_due).flatten();
+        gossip_due.into_iter().chain(running.sync.due()).min()
     }
 
     fn handle_timeout(&self, now: Instant) -> Result<(), VmError> {
         let running = self.running()?;
-        {
-            let mut mempool = running.intake.mempool.lock();
-            mempool.expire(now);
-            mempool.signal(now);
+        if running.is_normal_op() {
+            {
+                let mut mempool = running.intake.mempool.lock();
+                mempool.expire(now);
+                mempool.signal(now);
+            }
+            running.intake.pull(now);
         }
-        running.intake.pull(now);
+        if let Some(landing) = running.sync.handle_timeout(now)? {
+            running.land(landing)?;
+        }
         Ok(())
     }
 
@@ -220,6 +250,10 @@ impl ChainVm for Kvvm {
         running.update_mempool(&chain, |_| {});
         Ok(())
     }
+
+    fn state_sync(&self) -> Option<&dyn StateSyncableVm> {
+        Some(self)
+    }
 }
 
 fn target(init: &VmInit) -> Target {
@@ -242,24 +276,39 @@ impl AppRequestHandler for Kvvm {
         _deadline: Instant,
         bytes: Bytes,
     ) -> Result<(), VmError> {
-        self.running()?.intake.answer(node, request, bytes);
+        let running = self.running()?;
+        if is_range_request(&bytes) {
+            running.range_server.answer(node, request, bytes);
+        } else {
+            running.intake.answer(node, request, bytes);
+        }
         Ok(())
     }
 }
 
 impl AppResponseHandler for Kvvm {
-    fn app_response(&self, node: NodeId, _request: RequestId, bytes: Bytes) -> Result<(), VmError> {
-        self.running()?.intake.receive(node, bytes);
-        Ok(())
+    fn app_response(&self, node: NodeId, request: RequestId, bytes: Bytes) -> Result<(), VmError> {
+        let running = self.running()?;
+        if is_range_number(request) {
+            running.sync.response(node, request, bytes)
+        } else {
+            running.intake.receive(node, bytes);
+            Ok(())
+        }
     }
 
     fn app_request_failed(
         &self,
         node: NodeId,
-        _request: RequestId,
+        request: RequestId,
         error: &AppError,
     ) -> Result<(), VmError> {
-        tracing::debug!(%node, %error, "a pull was not answered");
+        let running = self.running()?;
+        if is_range_number(request) {
+            running.sync.request_failed(node, request, error);
+        } else {
+            tracing::debug!(%node, %error, "a pull was not answered");
+        }
         Ok(())
     }
 }
@@ -273,12 +322,18 @@ impl AppGossipHandler for Kvvm {
 
 impl Connector for Kvvm {
     fn connected(&self, node: NodeId, _version: &Application) -> Result<(), VmError> {
-        self.running()?.intake.connected(node);
+        let running = self.running()?;
+        if node != running.node_id {
+            running.intake.connected(node);
+            running.sync.connected(node);
+        }
         Ok(())
     }
 
     fn disconnected(&self, node: NodeId) -> Result<(), VmError> {
-        self.running()?.intake.disconnected(node);
+        let running = self.running()?;
+        running.intake.disconnected(node);
+        running.sync.disconnected(node);
         Ok(())
     }
 }
@@ -295,13 +350,16 @@ impl HealthChecker for Kvvm {
             let chain = running.chain.lock();
             (chain.last_accepted().height(), chain.processing_blocks())
         };
+        let Health { details: state_sync, causes } = running.sync.health();
         let mempool = running.intake.mempool.lock();
-        Health::well(json!({
+        let details = json!({
             "lastAcceptedHeight": height,
             "processingBlocks": processing,
             "mempoolTxs": mempool.len(),
             "mempoolBytes": mempool.size_bytes(),
-        }))
+            "stateSync": state_sync,
+        });
+        Health { details, causes }
     }
 }
 

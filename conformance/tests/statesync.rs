@@ -7,6 +7,8 @@
 //! from the trace, checks that upstream's is the one in the trace and that the gear takes the other,
 //! step by step. Then it plays the trace again, with the seeders of that attempt all answering or all
 //! failing, so that both rules decide the same, and compares the rest.
+//!
+//! The gear also pauses after an attempt in vain. The replayer lets these pauses end at once.
 
 #![expect(
     clippy::panic,
@@ -28,7 +30,7 @@ use chain::{Around, Stage, node, node_index};
 use sastrugi_conformance::{Fields, exceptions, traces};
 use sastrugi_engine::{
     common::{
-        AcceptedStateSummaryHandler, ChitsHandler, Cx, Engine, InternalHandler, Message,
+        AcceptedStateSummaryHandler, ChitsHandler, Cx, Engine, Handled, InternalHandler, Message,
         StateSummaryFrontierHandler, StateSyncer as _, StateSyncing,
         tracker::{Peers, Startup},
     },
@@ -36,7 +38,7 @@ use sastrugi_engine::{
     syncer::{Beacons, Config, StateSyncer},
     validators::{Validator, Validators},
 };
-use sastrugi_types::{Id, NodeId, RequestId, message::Chits, version::Application};
+use sastrugi_types::{Id, Instant, NodeId, RequestId, message::Chits, version::Application};
 use seeding::{Force, Forced, Seeding};
 use serde_json::{Value, json};
 
@@ -130,7 +132,22 @@ impl Replay {
         None
     }
 
-    fn apply(&mut self, kind: &str, op: &mut Fields) -> sastrugi_engine::common::Handled {
+    fn apply(&mut self, kind: &str, op: &mut Fields) -> Handled {
+        let (mut handled, mut finished) = self.hear(kind, op);
+        let Self { gear, stage: Stage { around, log, .. }, .. } = self;
+        // The pause after an attempt in vain takes no time here: upstream makes none.
+        if handled.is_ok() && around.timer.handle_timeout(Instant::MAX) {
+            let cx = &mut around.cx();
+            handled = gear.timeout(cx);
+            finished = finished.or(Cx::finished(cx));
+        }
+        if let Some(last) = finished {
+            log.lock().events.push(json!(["done", last.0]));
+        }
+        handled
+    }
+
+    fn hear(&mut self, kind: &str, op: &mut Fields) -> (Handled, Option<RequestId>) {
         let Self { gear, stage, .. } = self;
         let from = node(op.or_default("n"));
         let request = RequestId(op.or_default("r"));
@@ -166,10 +183,7 @@ impl Replay {
             "shutdown" => gear.shutdown(cx),
             other => panic!("unknown op {other}"),
         };
-        if let Some(last) = Cx::finished(cx) {
-            stage.log.lock().events.push(json!(["done", last.0]));
-        }
-        handled
+        (handled, Cx::finished(cx))
     }
 
     /// The state in the words of the traces.

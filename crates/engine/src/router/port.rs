@@ -23,13 +23,6 @@ enum ToItself {
     WaitsForTimeout,
 }
 
-/// What becomes of a request to a node the network does not reach.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unreached {
-    FailsAtOnce,
-    WaitsForTimeout,
-}
-
 /// The sender of one chain, shared by its gears and its VM.
 ///
 /// A port locks the router for each call, never while the network or a VM works.
@@ -41,8 +34,7 @@ enum Unreached {
 ///
 /// | request | to itself | to a node that is not reached |
 /// |---|---|---|
-/// | summaries | looped back | waits for the timeout |
-/// | frontier, accepted | looped back | fails at once; upstream waits for the timeout |
+/// | summaries, frontier, accepted | looped back | fails at once; upstream waits for the timeout |
 /// | `get_ancestors` | waits for the timeout, so that a lonely node does not spin | fails at once |
 /// | `get` | fails at once | fails at once |
 /// | queries, app requests | looped back | fails at once |
@@ -73,14 +65,7 @@ impl Port {
         Self { chain, subnet, node, engine_type: EngineType::Chain, router, network, clock }
     }
 
-    fn ask(
-        &self,
-        nodes: &NodeSet,
-        id: RequestId,
-        request: Request,
-        to_itself: ToItself,
-        unreached: Unreached,
-    ) {
+    fn ask(&self, nodes: &NodeSet, id: RequestId, request: Request, to_itself: ToItself) {
         let op = request.response_op();
         let is_for_itself = nodes.contains(&self.node);
         let payload = {
@@ -111,7 +96,7 @@ impl Port {
             return;
         }
         let reached = self.network.send(&message, others, self.subnet);
-        if unreached == Unreached::FailsAtOnce && reached.len() < others.len() {
+        if reached.len() < others.len() {
             let mut router = self.router.lock();
             for node in others.difference(&reached) {
                 router.fail(self.chain, *node, id, op);
@@ -145,7 +130,7 @@ impl Port {
 impl StateSummarySender for Port {
     fn send_get_state_summary_frontier(&self, nodes: &NodeSet, request: RequestId) {
         let asked = Request::GetStateSummaryFrontier;
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::WaitsForTimeout);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_state_summary_frontier(&self, node: NodeId, request: RequestId, summary: Bytes) {
@@ -161,7 +146,7 @@ impl AcceptedStateSummarySender for Port {
         heights: Vec<u64>,
     ) {
         let asked = Request::GetAcceptedStateSummary { heights };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::WaitsForTimeout);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_accepted_state_summary(&self, node: NodeId, request: RequestId, summaries: Vec<Id>) {
@@ -172,7 +157,7 @@ impl AcceptedStateSummarySender for Port {
 impl FrontierSender for Port {
     fn send_get_accepted_frontier(&self, nodes: &NodeSet, request: RequestId) {
         let asked = Request::GetAcceptedFrontier;
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_accepted_frontier(&self, node: NodeId, request: RequestId, container: Id) {
@@ -183,7 +168,7 @@ impl FrontierSender for Port {
 impl AcceptedSender for Port {
     fn send_get_accepted(&self, nodes: &NodeSet, request: RequestId, containers: Vec<Id>) {
         let asked = Request::GetAccepted { containers };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_accepted(&self, node: NodeId, request: RequestId, containers: Vec<Id>) {
@@ -195,13 +180,13 @@ impl FetchSender for Port {
     fn send_get(&self, node: NodeId, request: RequestId, container: Id) {
         let asked = Request::Get { container };
         let nodes = NodeSet::from([node]);
-        self.ask(&nodes, request, asked, ToItself::FailsAtOnce, Unreached::FailsAtOnce);
+        self.ask(&nodes, request, asked, ToItself::FailsAtOnce);
     }
 
     fn send_get_ancestors(&self, node: NodeId, request: RequestId, container: Id) {
         let asked = Request::GetAncestors { container, engine_type: self.engine_type };
         let nodes = NodeSet::from([node]);
-        self.ask(&nodes, request, asked, ToItself::WaitsForTimeout, Unreached::FailsAtOnce);
+        self.ask(&nodes, request, asked, ToItself::WaitsForTimeout);
     }
 
     fn send_put(&self, node: NodeId, request: RequestId, container: Bytes) {
@@ -222,7 +207,7 @@ impl QuerySender for Port {
         requested_height: u64,
     ) {
         let asked = Request::PushQuery { container, requested_height };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_pull_query(
@@ -233,7 +218,7 @@ impl QuerySender for Port {
         requested_height: u64,
     ) {
         let asked = Request::PullQuery { container, requested_height };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
     }
 
     fn send_chits(&self, node: NodeId, request: RequestId, chits: Chits) {
@@ -249,7 +234,7 @@ impl AppSender for Port {
         bytes: Bytes,
     ) -> Result<(), VmError> {
         let asked = Request::App { bytes };
-        self.ask(nodes, request, asked, ToItself::LoopedBack, Unreached::FailsAtOnce);
+        self.ask(nodes, request, asked, ToItself::LoopedBack);
         Ok(())
     }
 

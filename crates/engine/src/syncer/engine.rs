@@ -42,6 +42,10 @@ impl Engine for StateSyncer {
         self.begin_if_ready(cx)
     }
 
+    fn timeout(&mut self, cx: &mut Cx<'_>) -> Handled {
+        self.end_pause(cx)
+    }
+
     fn health(&mut self, _now: Instant, _wall: WallTime) -> Health {
         let vm = self.config.vm.health();
         let progress = self.progress();

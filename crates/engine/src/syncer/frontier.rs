@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sastrugi_types::{NodeId, RequestId};
 use sastrugi_vm::StateSyncableVm;
 
-use super::{Attempt, RestartReason, StateSyncer, Step};
+use super::{Attempt, PAUSE_MAX, PAUSE_MIN, RestartReason, StateSyncer, Step};
 use crate::{
     common::{Cx, Fatal, Handled, StateSummaryFrontierHandler},
     validators::ValidatorsError,
@@ -18,7 +18,7 @@ impl StateSummaryFrontierHandler for StateSyncer {
         request: RequestId,
         summary: Bytes,
     ) -> Handled {
-        if request != self.request_id || !self.attempt.seeders.answer(from) {
+        if !self.is_answer(Step::Frontier, request) || !self.attempt.seeders.answer(from) {
             tracing::debug!(node = %from, %request, "an unexpected state summary frontier");
             return Ok(());
         }
@@ -32,7 +32,7 @@ impl StateSummaryFrontierHandler for StateSyncer {
         from: NodeId,
         request: RequestId,
     ) -> Handled {
-        if request != self.request_id {
+        if !self.is_answer(Step::Frontier, request) {
             tracing::debug!(node = %from, %request, "an unexpected failure of a summary frontier");
             return Ok(());
         }
@@ -51,12 +51,26 @@ impl StateSyncer {
         self.begin_attempt(cx)
     }
 
-    /// Begins anew, as the network may recover.
-    pub(super) fn restart(&mut self, cx: &mut Cx<'_>, reason: RestartReason) -> Handled {
-        tracing::debug!(%reason, "restarting state sync");
+    /// The attempt was in vain. The next one begins after a pause, as the network may recover.
+    pub(super) fn pause(&mut self, cx: &mut Cx<'_>, reason: RestartReason) {
+        let doublings = u32::try_from(self.stats.restarts).unwrap_or(u32::MAX);
+        let pause = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(doublings)).min(PAUSE_MAX);
+        tracing::debug!(%reason, ?pause, "restarting state sync");
         self.stats.restarts += 1;
         self.restarted = Some(reason);
-        self.begin_attempt(cx)
+        self.step = Step::Pausing;
+        self.attempt.release();
+        cx.timer.register_timeout(cx.now, pause);
+    }
+
+    /// The pause is over.
+    pub(super) fn end_pause(&mut self, cx: &mut Cx<'_>) -> Handled {
+        if self.step == Step::Pausing { self.begin_attempt(cx) } else { Ok(()) }
+    }
+
+    /// Whether something was heard that may answer what is asked now.
+    pub(super) fn is_answer(&self, step: Step, request: RequestId) -> bool {
+        self.step == step && self.request_id == request
     }
 
     fn begin_attempt(&mut self, cx: &mut Cx<'_>) -> Handled {
@@ -128,7 +142,8 @@ impl StateSyncer {
             u128::from(drawn) * u128::from(beacons.alpha),
         );
         if has < needs {
-            return self.restart(cx, RestartReason::FewFrontiers { answered, drawn });
+            self.pause(cx, RestartReason::FewFrontiers { answered, drawn });
+            return Ok(());
         }
         self.step = Step::Voting;
         self.next_request();

@@ -19,15 +19,17 @@
 //!   parse are an answer like any other, but nothing is seen.
 //! * **Get state summary frontier failed**: the seeder failed.
 //! * When no seeder is left: the units of weight that were drawn and did not fail must be at least
-//!   α's part of all units drawn. Else the next attempt begins, as the network may recover. Then
+//!   α's part of all units drawn. Else the attempt was in vain, as the network may recover. Then
 //!   *all* beacons are asked about the heights of the summaries seen, in the order they were seen.
 //! * **Accepted state summary** of a beacon that was asked: each summary seen that it names gains its
 //!   weight. IDs that were not seen mean nothing.
 //! * **Get accepted state summary failed**: an answer that names nothing; the voter failed.
 //! * When no voter is left: summaries with less than α are dropped. One that is left is accepted: the
-//!   one an interrupted sync was working on, else the highest. Without one, the next attempt begins
+//!   one an interrupted sync was working on, else the highest. Without one, the attempt was in vain
 //!   if the beacons that did not fail have less than α; else the gear is finished, as asking again
 //!   would change nothing.
+//! * After an attempt in vain there is a *pause*, half a second at first, twice as long each time, up
+//!   to [`PAUSE_MAX`]. Upon the wake-up the next attempt begins.
 //! * **The VM accepts**: it skips the summary, and the gear is finished; or it syncs *statically*,
 //!   and the gear waits for its signal; or *dynamically*, and the gear is finished at once. While
 //!   it syncs, [`StateSyncing`](crate::common::StateSyncing) is set. A mode that is not known
@@ -37,8 +39,7 @@
 //!   connections to the startup tracker too.
 //!
 //! At most [`OUTSTANDING_MAX`] requests of a kind are out at a time. Answers and failures with
-//! another number than the current one, or of nodes that were not asked, mean nothing. There is no
-//! timer: attempts are paced by the timeouts of requests.
+//! another number than the current one, or of nodes that were not asked, mean nothing.
 //!
 //! # Fatal
 //!
@@ -60,6 +61,8 @@
 //!   any.
 //! * Thresholds are compared exactly, where upstream computes in floating point.
 //! * When all weight has shrunk below the sample size, all of it is drawn; upstream stops the chain.
+//! * Attempts in vain are followed by a pause, where upstream is paced by the timeouts of requests
+//!   alone, and spins where requests fail at once.
 //! * Summaries beyond [`SUMMARIES_BYTES_MAX`] are not looked at.
 
 mod attempt;
@@ -70,7 +73,7 @@ mod progress;
 mod stats;
 mod vote;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use sastrugi_types::{Id, RequestId};
 
@@ -86,6 +89,11 @@ use crate::getter::{Getter, serve_gets};
 pub const OUTSTANDING_MAX: usize = 50;
 /// The summaries of one attempt hold no more bytes than this: the largest message, 32 times.
 pub const SUMMARIES_BYTES_MAX: usize = 32 * 2 * 1024 * 1024;
+
+/// The pause after the first attempt in vain.
+pub const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The longest pause after an attempt in vain.
+pub const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The gear that jumps to a recent state.
 ///
@@ -106,7 +114,7 @@ pub struct StateSyncer {
 serve_gets!(StateSyncer, getter);
 
 /// How far the gear is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Too little beacon weight was connected so far.
     Waiting,
@@ -114,6 +122,8 @@ enum Step {
     Frontier,
     /// Voters are asked.
     Voting,
+    /// The attempt was in vain; a wake-up is pending.
+    Pausing,
     /// The VM syncs.
     Syncing { summary: Id, height: u64 },
     /// The next gear has taken charge.

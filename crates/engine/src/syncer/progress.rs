@@ -35,6 +35,8 @@ pub enum Phase {
     AskingFrontier(Asked),
     /// It asks all beacons which summaries they have accepted.
     AskingVotes(Asked),
+    /// An attempt was in vain; the next one begins soon.
+    Pausing,
     /// The VM syncs, and nothing else happens until it is done.
     Syncing {
         /// The summary.
@@ -88,6 +90,7 @@ impl StateSyncer {
             }
             Step::Frontier => Phase::AskingFrontier(Asked::of(&attempt.seeders)),
             Step::Voting => Phase::AskingVotes(Asked::of(&attempt.voters)),
+            Step::Pausing => Phase::Pausing,
             Step::Syncing { summary, height } => Phase::Syncing { summary, height },
             Step::Finished => Phase::Finished,
         };
@@ -100,11 +103,11 @@ impl Progress {
     pub fn stuck(&self) -> Option<String> {
         match (self.phase, self.restarted) {
             (Phase::WaitingForBeacons { .. }, _) => Some(self.phase.to_string()),
-            (Phase::AskingFrontier(_) | Phase::AskingVotes(_), Some(reason))
+            (Phase::AskingFrontier(_) | Phase::AskingVotes(_) | Phase::Pausing, Some(reason))
                 if self.restarts >= RESTARTS_MIN =>
             {
                 let restarts = self.restarts;
-                Some(format!("state sync began anew {restarts} times, last because {reason}"))
+                Some(format!("state sync was in vain {restarts} times, last because {reason}"))
             }
             _ => None,
         }
@@ -135,6 +138,7 @@ impl Phase {
             }),
             Self::AskingFrontier(nodes) => asked("askingFrontier", nodes),
             Self::AskingVotes(nodes) => asked("askingVotes", nodes),
+            Self::Pausing => json!({"phase": "pausing"}),
             Self::Syncing { summary, height } => json!({
                 "phase": "syncing",
                 "summary": summary.to_string(),
@@ -166,6 +170,7 @@ impl fmt::Display for Phase {
             Self::AskingVotes(asked) => {
                 write!(f, "asking beacons which state summaries they accepted: {asked}")
             }
+            Self::Pausing => f.write_str("pausing before state sync begins anew"),
             Self::Syncing { summary, height } => {
                 write!(f, "syncing to state summary {summary} at height {height}")
             }

@@ -1,6 +1,6 @@
 //! Rules that upstream's traces do not show, and hostile beacons.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -141,6 +141,15 @@ impl Fixture {
         self.call(|gear, cx| gear.get_state_summary_frontier_failed(cx, node(number), request));
     }
 
+    /// The wake-up is due after so much time.
+    fn pauses(&mut self, pause: Duration) {
+        assert_eq!(self.said(), []);
+        assert_eq!(self.gear.progress().phase, Phase::Pausing);
+        assert_eq!(self.around.timer.poll_timeout(), Some(Instant::ZERO + pause));
+        assert!(self.around.timer.handle_timeout(Instant::MAX));
+        self.call(Engine::timeout);
+    }
+
     fn votes(&mut self, number: u8, ids: &[Id]) {
         let request = self.gear.last_request();
         let ids = ids.iter().copied().collect();
@@ -254,6 +263,7 @@ fn failed_seeders_are_weighed_as_they_were_drawn() {
     fixture.said();
     fixture.shows_nothing(0);
     fixture.shows(1, &Bytes::new());
+    fixture.pauses(PAUSE_MIN);
     assert_eq!(fixture.said(), [Asked::Frontier(vec![1, 2], 2)], "half is not enough: anew");
     assert_eq!(fixture.causes(), [""; 0], "once is no cause yet");
     assert_eq!(fixture.gear.stats().malformed, 1);
@@ -274,6 +284,7 @@ fn without_votes_it_begins_anew_and_says_so() {
     fixture.votes(0, &[block(10, 50).id]);
     fixture.votes_not(1);
     fixture.votes_not(2);
+    fixture.pauses(PAUSE_MIN);
     assert_eq!(fixture.said(), [Asked::Frontier(vec![0], 3)]);
     let progress = fixture.gear.progress();
     assert_eq!(progress.restarted, Some(RestartReason::FewVotes { voted: 10, alpha: 16 }));
@@ -286,13 +297,19 @@ fn without_votes_it_begins_anew_and_says_so() {
 #[test]
 fn attempt_after_attempt_in_vain_is_a_cause_of_ill_health() {
     let mut fixture = Fixture::begun(&[10, 10], &[&[0, 1]], StateSyncMode::Static);
-    for _ in 0..3 {
-        assert_eq!(fixture.causes(), [""; 0]);
+    for doublings in 0..7 {
+        let is_ill = doublings >= 3;
+        assert_eq!(!fixture.causes().is_empty(), is_ill);
+        fixture.said();
         fixture.shows_nothing(0);
         fixture.shows_nothing(1);
+        // Nothing that comes now counts.
+        fixture.shows_nothing(1);
+        fixture.votes_not(1);
+        fixture.pauses(PAUSE_MAX.min(PAUSE_MIN * 2_u32.pow(doublings)));
     }
     let reason = "only 0 of 2 units of beacon weight drawn said what their last state summary is";
-    let text = format!("state sync began anew 3 times, last because {reason}");
+    let text = format!("state sync was in vain 7 times, last because {reason}");
     assert_eq!(fixture.causes(), [text]);
     assert_eq!(
         fixture.gear.health(Instant::ZERO, WALL).details["stateSync"],
@@ -301,7 +318,7 @@ fn attempt_after_attempt_in_vain_is_a_cause_of_ill_health() {
             "answered": 0,
             "failed": 0,
             "asked": 2,
-            "restarts": 3,
+            "restarts": 7,
             "restarted": reason,
         })
     );
@@ -340,6 +357,7 @@ fn an_interrupted_sync_goes_on_while_its_summary_stands_and_is_forgotten_with_it
         }
         fixture.set_ongoing(None);
         fixture.shows_nothing(0);
+        fixture.pauses(PAUSE_MIN);
         assert_eq!(fixture.said(), [Asked::Frontier(vec![1], 2)]);
         fixture.shows(1, &old.bytes);
         fixture.votes(0, &[old.id]);

@@ -16,7 +16,7 @@ impl AcceptedStateSummaryHandler for StateSyncer {
         request: RequestId,
         summaries: BTreeSet<Id>,
     ) -> Handled {
-        if request != self.request_id || !self.attempt.voters.answer(from) {
+        if !self.is_answer(Step::Voting, request) || !self.attempt.voters.answer(from) {
             tracing::debug!(node = %from, %request, "an unexpected accepted state summary");
             return Ok(());
         }
@@ -35,7 +35,7 @@ impl AcceptedStateSummaryHandler for StateSyncer {
         from: NodeId,
         request: RequestId,
     ) -> Handled {
-        if request == self.request_id {
+        if self.is_answer(Step::Voting, request) {
             self.attempt.voters.fail(from);
         }
         self.accepted_state_summary(cx, from, request, BTreeSet::new())
@@ -60,7 +60,8 @@ impl StateSyncer {
         }
         let voted = self.voted_weight()?;
         if voted < alpha {
-            return self.restart(cx, RestartReason::FewVotes { voted, alpha });
+            self.pause(cx, RestartReason::FewVotes { voted, alpha });
+            return Ok(());
         }
         tracing::info!("skipping state sync: no summary has enough beacons behind it");
         self.finish(cx);

@@ -20,10 +20,12 @@ pub mod fx;
 pub mod health;
 pub mod http;
 pub mod json_rpc;
+pub mod lru;
 pub mod state_sync;
 pub mod testkit;
 pub mod validators;
 pub mod vm;
+pub mod warp;
 
 pub use app::{
     AppError, AppGossipHandler, AppHandler, AppRequestHandler, AppResponseHandler, AppSender,

@@ -1,0 +1,23 @@
+//! Snowman++: a wrapper around a chain's VM that gives its blocks proposers.
+//!
+//! Without it every validator may build a block at any time, and under load they all do. The
+//! wrapper puts the VM's *inner* block into an *outer* one that says when it was made, by whom, and
+//! under which validators; which validator may propose when is computed from the parent, so that
+//! every node agrees. Upstream: `vms/proposervm`.
+//!
+//! * [`block`]: the outer blocks, byte for byte, with their IDs and signatures; [`header`] is what is
+//!   signed, [`summary`] a state summary with its outer block.
+//! * [`windower`]: who may propose in which slot; [`epoch`]: how long blocks refer to the same height
+//!   of the P-Chain.
+//! * [`state`]: what the wrapper keeps on disk.
+//! * [`tree`]: which inner blocks were verified and are undecided.
+
+pub mod block;
+mod codec;
+pub mod epoch;
+pub mod header;
+pub mod state;
+pub mod summary;
+
+pub use block::{OuterBlock, PostForkBlock, PostForkOption};
+pub use epoch::Epoch;

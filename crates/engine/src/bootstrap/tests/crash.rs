@@ -151,6 +151,7 @@ fn lives_of_one_write_each_get_there() {
     loop {
         db.fail_writes_after(1);
         lives += 1;
+        assert!(lives < 1000, "it does not get there");
         if live(&db, &blocks).is_ok() {
             break;
         }

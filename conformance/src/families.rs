@@ -67,7 +67,7 @@ pub const FAMILIES: &[Family] = &[
     bytes("ipclaims", Column::Replayed),
     bytes("jsontypes", Column::Replayed),
     bytes("p2p", Column::Replayed),
-    bytes("proposervm", Column::ComesWith("Snowman++")),
+    bytes("proposervm", Column::InPart(PROPOSERVM_LATER)),
     bytes("samplers", Column::Replayed),
     bytes("sdk", Column::ComesWith("the p2p SDK of VMs")),
     bytes("staking", Column::Replayed),
@@ -104,6 +104,9 @@ const GENESIS_LATER: &[(&str, &str)] = &[
     ("custom", "the P-Chain"),
     ("custom_error", "the P-Chain"),
 ];
+
+const PROPOSERVM_LATER: &[(&str, &str)] =
+    &[("acp226_delay", "the EVM"), ("acp226_update", "the EVM"), ("acp226_desired", "the EVM")];
 
 /// Cases that cannot pass, by `family/name`, each with its reason, from `exceptions.txt`: one per
 /// line, the name, a space, the reason. A replayer asserts that such a case differs.

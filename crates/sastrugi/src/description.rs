@@ -279,6 +279,12 @@ impl NetworkDescription {
             ));
         }
         self.upgrades().check().map_err(|error| format!("upgrades: {error}"))?;
+        let PChain { minimum_height, current_height } = self.p_chain;
+        if minimum_height > current_height {
+            return Err(format!(
+                "pChain.minimumHeight: {minimum_height} is above currentHeight, {current_height}"
+            ));
+        }
         check_validators("primary.validators", &self.primary.validators)?;
         let mut chains = BTreeSet::new();
         for (index, subnet) in self.subnets.iter().enumerate() {

@@ -22,6 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sastrugi_crypto::bls;
 use sastrugi_types::{Id, Instant, NodeId, RequestId, WallTime, upgrade::UpgradeSchedule};
 
 pub use self::{state_sync::state_sync_suite, suite::suite};
@@ -30,7 +31,8 @@ use crate::{
     VmError, VmInit,
     db::{Durability, MemoryDb, VersionedDb},
     http::{HttpRequest, HttpResponse},
-    validators::{ValidatorOutput, ValidatorState},
+    validators::{CanonicalSets, ValidatorSet, ValidatorState},
+    warp::LocalSigner,
 };
 
 /// When the clock of a new [`TestNode`] stands, in seconds since the Unix epoch.
@@ -117,7 +119,7 @@ impl TestNode {
             disk,
             layer,
         };
-        node.vm.initialize(node.init())?;
+        node.vm.initialize(node.init()?)?;
         node.commit()?;
         match node.setup.gear {
             State::NormalOp => {
@@ -130,15 +132,21 @@ impl TestNode {
         Ok(node)
     }
 
-    fn init(&self) -> VmInit {
-        VmInit {
+    fn init(&self) -> Result<VmInit, VmError> {
+        let Setup { network_id, chain_id, seed, .. } = self.setup;
+        let mut random = [0; bls::SECRET_KEY_BYTES];
+        random[..8].copy_from_slice(&seed.to_be_bytes());
+        let key =
+            bls::SecretKey::generate(&random).map_err(|error| VmError::Other(error.to_string()))?;
+        let public_key = key.public_key().to_compressed();
+        Ok(VmInit {
             context: ChainContext {
-                network_id: self.setup.network_id,
-                upgrades: Arc::new(UpgradeSchedule::of_network(self.setup.network_id)),
+                network_id,
+                upgrades: Arc::new(UpgradeSchedule::of_network(network_id)),
                 subnet_id: Id([0x5b; 32]),
-                chain_id: self.setup.chain_id,
+                chain_id,
                 node_id: NodeId([0x4e; 20]),
-                public_key: None,
+                public_key: Some(Bytes::copy_from_slice(&public_key)),
                 x_chain_id: Id::EMPTY,
                 c_chain_id: Id::EMPTY,
                 avax_asset_id: Id::EMPTY,
@@ -154,8 +162,9 @@ impl TestNode {
             app_sender: Arc::<TestSender>::clone(&self.sender),
             events: self.events.clone(),
             clock: Arc::<TestClock>::clone(&self.clock),
-            random: Arc::new(TestRandom(AtomicU64::new(self.setup.seed))),
-        }
+            random: Arc::new(TestRandom(AtomicU64::new(seed))),
+            warp_signer: Arc::new(LocalSigner::new(Arc::new(key), network_id, chain_id)),
+        })
     }
 
     /// Writes what the VM wrote to the disk, as the chain does after [`ChainVm::accept`].
@@ -389,11 +398,11 @@ impl ValidatorState for NoValidators {
         Err(VmError::NotFound)
     }
 
-    fn validator_set(
-        &self,
-        _height: u64,
-        _subnet: Id,
-    ) -> Result<BTreeMap<NodeId, ValidatorOutput>, VmError> {
-        Ok(BTreeMap::new())
+    fn validator_set(&self, _height: u64, _subnet: Id) -> Result<Arc<ValidatorSet>, VmError> {
+        Ok(Arc::default())
+    }
+
+    fn canonical_sets(&self, _height: u64) -> Result<Arc<CanonicalSets>, VmError> {
+        Ok(Arc::default())
     }
 }

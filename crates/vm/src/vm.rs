@@ -7,7 +7,7 @@ use sastrugi_types::{Id, Instant, NodeId, upgrade::UpgradeSchedule};
 
 use crate::{
     AppHandler, AppSender, Clock, Connector, Events, Fx, HealthChecker, Random, VmError,
-    db::Database, http::HttpHandler, validators::ValidatorState,
+    db::Database, http::HttpHandler, validators::ValidatorState, warp,
 };
 
 /// Which gear works the chain.
@@ -102,6 +102,8 @@ pub struct VmInit {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Signs what the chain says to others.
+    pub warp_signer: Arc<dyn warp::Signer>,
 }
 
 impl fmt::Debug for VmInit {

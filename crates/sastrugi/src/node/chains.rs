@@ -22,6 +22,7 @@ use sastrugi_vm::{
     db::{Database, Durability, PrefixDb, VersionedDb},
     http::HttpHandler,
     validators::ValidatorState,
+    warp::LocalSigner,
 };
 use serde_json::{Map, Value};
 
@@ -264,7 +265,7 @@ impl Builder<'_> {
                 c_chain_id: self.description.primary.c_chain_id,
                 avax_asset_id: self.description.avax_asset_id,
                 data_dir,
-                validators: self.validator_state(),
+                validators: self.validator_state()?,
             },
             db: own(layer.clone()),
             committed: own(layer.committed()),
@@ -276,14 +277,20 @@ impl Builder<'_> {
             events: events.clone(),
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom::new()),
+            warp_signer: Arc::new(LocalSigner::new(
+                self.identity.signer.clone(),
+                self.description.network_id,
+                chain.id,
+            )),
         })
         .map_err(|error| fault(error.to_string()))?;
         // What the VM wrote for its genesis must be there before the first block.
         layer.commit(Durability::Synced).map_err(|error| fault(error.to_string()))
     }
 
-    fn validator_state(&self) -> Arc<dyn ValidatorState> {
-        Arc::new(DescribedValidators::new(self.description.clone()))
+    fn validator_state(&self) -> Result<Arc<dyn ValidatorState>, StartError> {
+        let state = DescribedValidators::new(self.description).map_err(StartError::Config)?;
+        Ok(Arc::new(state))
     }
 }
 

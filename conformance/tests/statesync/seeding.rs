@@ -69,10 +69,10 @@ impl Seeding {
         let is_listed = !listed.is_empty();
         let weights: Vec<u64> = header.take("weights");
         let stakes = weights.into_iter().enumerate().map(|(node, weight)| (node as u64, weight));
-        let weights: BTreeMap<u64, u64> = if !is_listed {
-            stakes.filter(|(_, weight)| *weight > 0).collect()
-        } else {
+        let weights: BTreeMap<u64, u64> = if is_listed {
             listed.into_iter().map(|node| (node, 1)).collect()
+        } else {
+            stakes.filter(|(_, weight)| *weight > 0).collect()
         };
         let heights = header.list("summaries").into_iter().map(|mut summary| summary.take("h"));
         let alpha: u64 = header.take("alpha");

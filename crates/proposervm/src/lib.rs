@@ -10,7 +10,6 @@
 //! * [`windower`]: who may propose in which slot; [`epoch`]: how long blocks refer to the same height
 //!   of the P-Chain.
 //! * [`state`]: what the wrapper keeps on disk.
-//! * [`tree`]: which inner blocks were verified and are undecided.
 
 pub mod block;
 mod codec;
@@ -18,6 +17,8 @@ pub mod epoch;
 pub mod header;
 pub mod state;
 pub mod summary;
+pub mod windower;
 
 pub use block::{OuterBlock, PostForkBlock, PostForkOption};
 pub use epoch::Epoch;
+pub use windower::Windower;

@@ -8,7 +8,7 @@ mod tree;
 mod uniform;
 mod weighted;
 
-pub use source::{Mt19937, Mt19937_64, Source, uniform_inclusive};
+pub use source::{Mt19937, Mt19937_64, Source, first_of_mt19937_64, uniform_inclusive};
 pub use tree::WeightTree;
 pub use uniform::Uniform;
 pub use weighted::{WeightedHeap, WeightedWithoutReplacement};

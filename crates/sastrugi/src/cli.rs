@@ -47,11 +47,20 @@ enum Task {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "All nodes in the network's folder start, also those that were added; an added node that \
+                  runs in a process of its own is left alone.
+
+Examples:
   sastrugi network                       five nodes in ~/.sastrugi/networks/latest
   sastrugi network --fresh --nodes 7     a new network of seven
-  sastrugi network --load 100            with 100 transactions per second")]
+  sastrugi network --load 100            with 100 transactions per second
+  sastrugi network add-node              one more node, while the network runs elsewhere"
+)]
 struct Network {
+    #[command(subcommand)]
+    task: Option<NetworkTask>,
     /// Number of validators of a new network [default: 5]
     #[arg(long, value_name = "NUMBER")]
     nodes: Option<usize>,
@@ -75,6 +84,43 @@ struct Network {
     json: bool,
     #[command(flatten)]
     snow: Snow,
+}
+
+#[derive(Debug, Subcommand)]
+enum NetworkTask {
+    /// Adds a node to a network that runs in another process, and runs it
+    AddNode(AddNode),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The node does not validate. It fetches and executes what the network has \
+                        accepted, shows how far it is, and follows the network from then on. It starts \
+                        again with the network, or alone with `sastrugi node --config-file \
+                        <folder>/flags.json`.
+
+Examples:
+  sastrugi network add-node
+  sastrugi network add-node --state-sync     skips most of a long history
+  sastrugi kv get greeting --node 5          asks the first node that was added")]
+struct AddNode {
+    /// The network's folder [default: ~/.sastrugi/networks/latest]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// HTTP port of the node; the next one is for peers [default: the next free ones]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    http_port: Option<u16>,
+    /// Jumps to a recent state before it fetches blocks
+    #[arg(long)]
+    state_sync: bool,
+    /// Makes the node's folder and does not start it
+    #[arg(long)]
+    no_start: bool,
+    /// Stops after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<f64>,
+    /// Writes JSON lines
+    #[arg(long)]
+    json: bool,
 }
 
 /// Consensus parameters.
@@ -232,6 +278,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Result<ExitCode,
     let top =
         Top::from_arg_matches(&matches).map_err(|error| StartError::Config(error.to_string()))?;
     match top.command {
+        Task::Network(Network { task: Some(NetworkTask::AddNode(add)), .. }) => {
+            network::add_node(&add_options(add)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Network(network) => {
             network::run(&network_options(network)?)?;
             Ok(ExitCode::SUCCESS)
@@ -308,6 +358,17 @@ fn network_options(network: Network) -> Result<network::Options, StartError> {
         http_port: network.http_port,
         snow: network.snow.given(),
         json: network.json,
+    })
+}
+
+fn add_options(add: AddNode) -> Result<network::AddOptions, StartError> {
+    Ok(network::AddOptions {
+        duration: add.duration.map(|time| seconds("duration", time)).transpose()?,
+        data_dir: add.data_dir,
+        http_port: add.http_port,
+        state_sync: add.state_sync,
+        no_start: add.no_start,
+        json: add.json,
     })
 }
 

@@ -98,8 +98,11 @@ impl NodeLogs {
     }
 }
 
-/// Logs of several nodes in one process, at level info, to one file.
+/// Logs of all nodes of this process, at level info, to one file.
 pub fn to_file(path: &Path) -> Result<(), StartError> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(at(path))?;
     let layer = tracing_subscriber::fmt::layer()
         .event_format(Lines(Layout::Plain))

@@ -195,7 +195,7 @@ fn chain_figures(page: &mut Page, chain: &ChainEntry) {
     let picture = chain.view.look();
     let labels = [("chain", chain.name.as_str())];
     let figures = &picture.snowman;
-    consensus_figures(page, figures, &labels);
+    consensus_figures(page, &picture, &labels);
     poll_figures(page, &figures.polls, &labels);
     gear_figures(page, figures, &labels);
     bootstrap_figures(page, chain, &picture, &labels);
@@ -274,14 +274,15 @@ fn snowman_name(series: &str) -> String {
     format!("avalanche_snowman_{series}")
 }
 
-fn consensus_figures(page: &mut Page, figures: &SnowmanFigures, labels: Labels<'_>) {
+fn consensus_figures(page: &mut Page, picture: &Picture, labels: Labels<'_>) {
+    let figures = &picture.snowman;
     let stats = &figures.consensus;
     let name = snowman_name;
     let mut gauge = |series: &str, help: &str, value: f64| {
         page.gauge_f64(&name(series), help, labels, value);
     };
     gauge("max_verified_height", "highest verified height", stats.max_verified_height as f64);
-    gauge("last_accepted_height", "last accepted height", stats.last_accepted_height as f64);
+    gauge("last_accepted_height", "last accepted height", picture.last_accepted.1 as f64);
     let timestamp = stats.last_accepted_timestamp.unix_secs() as f64;
     gauge("last_accepted_timestamp", "time of the last accepted block, s", timestamp);
     gauge("blks_processing", "undecided blocks", figures.processing as f64);

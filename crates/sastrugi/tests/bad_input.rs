@@ -427,7 +427,7 @@ fn the_network_command_checks_what_it_is_asked_for() {
         (&["--loda", "5"], &["'--loda'", "'--load'"]),
         (&["--duration", "nan"], &["--duration: NaN seconds"]),
         (&["--http-port", "0"], &["'--http-port <PORT>'"]),
-        (&["--http-port", "65535"], &["no 5 pairs of free ports from 65535 on"]),
+        (&["--http-port", "65535"], &["--http-port: ports end at 65535"]),
         (&["--snow-sample-size", "many"], &["--snow-sample-size", "is not a number"]),
         (&["--snow-quorum-size", "5"], &["--snow-"]),
         (
@@ -437,7 +437,7 @@ fn the_network_command_checks_what_it_is_asked_for() {
     ] {
         desk.refuse(&[&["network", "--data-dir", new], arguments].concat(), texts);
     }
-    desk.refuse_network(&["--nodes", "3"], &["has 2 nodes", "--fresh"]);
+    desk.refuse_network(&["--nodes", "3"], &["has 2 validators", "--fresh"]);
     desk.refuse_network(&["--snow-sample-size", "300", "--snow-quorum-size", "299"], &["k = 300"]);
     fs::write(desk.network.path.join(DESCRIPTION_FILE), "garbage").unwrap();
     desk.refuse_network(&[], &["sastrugi.json: not a network description"]);

@@ -180,6 +180,73 @@ fn a_fresh_network_keeps_the_old_one_aside_where_it_still_runs() {
 }
 
 #[test]
+fn a_node_that_is_added_catches_up_and_follows() {
+    let desk = Desk::new();
+    let place = desk.place("network");
+    let network = desk.network("network", &["--json", "--nodes", "3"]);
+    for value in ["one", "two", "three"] {
+        desk.ask("network", &["put", "number", value]);
+    }
+    let add = ["network", "add-node", "--json", "--data-dir", &place];
+    let mut added = Program::start(&desk.home(), &add);
+    until("the added node is healthy", || {
+        added.assert_runs();
+        events(&added.stdout(), "healthy").pop()
+    });
+    assert_eq!(events(&added.stdout(), "added")[0]["number"], 3);
+    let get = ["get", "number", "--proof", "--node", "3"];
+    let caught_up = desk.ask("network", &get);
+    assert_eq!((height(&caught_up), &caught_up["proven"]), (3, &Value::Bool(true)));
+    desk.ask("network", &["put", "number", "four", "--node", "3"]);
+    assert_eq!(height(&desk.ask("network", &get)), 4, "it takes transactions, too");
+    desk.ask("network", &["put", "number", "five", "--node", "1"]);
+    until("the added node follows", || {
+        Some(()).filter(|()| height(&desk.ask("network", &get)) == 5)
+    });
+    interrupt(network);
+
+    // The network starts without the added node, which runs elsewhere, and then with it.
+    let network = desk.network("network", &["--json", "--nodes", "3"]);
+    assert_eq!(events(&network.stdout(), "node").len(), 3);
+    desk.ask("network", &["put", "number", "six"]);
+    until("the added node is back", || {
+        Some(()).filter(|()| height(&desk.ask("network", &get)) == 6)
+    });
+    interrupt(network);
+    interrupt(added);
+    let network = desk.network("network", &["--json"]);
+    let started = events(&network.stdout(), "node");
+    let numbers: Vec<_> = started.iter().map(|node| node["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+    assert_eq!(events(&network.stdout(), "healthy")[0]["nodes"], 4);
+    assert_eq!(height(&desk.ask("network", &get)), 6);
+    interrupt(network);
+}
+
+#[test]
+fn a_node_can_be_added_without_being_started() {
+    let desk = Desk::new();
+    let place = desk.place("network");
+    interrupt(desk.network("network", &["--json", "--nodes", "1"]));
+    let port = (desk.ports.first() + 6).to_string();
+    for more in [&[][..], &["--no-start", "--http-port", &port]] {
+        let add = [&["network", "add-node", "--json", "--data-dir", &place][..], more].concat();
+        let ended = Program::start(&desk.home(), &add).end();
+        assert_eq!(events(&ended.assert_success().stdout, "notStarted").len(), 1);
+    }
+    let network = desk.network("network", &["--json"]);
+    let started = events(&network.stdout(), "node");
+    assert_eq!(started.len(), 3);
+    assert_eq!(events(&network.stdout(), "healthy")[0]["nodes"], 3);
+    desk.ask("network", &["put", "key", "value"]);
+    for node in ["1", "2"] {
+        let get = ["get", "key", "--data-dir", &place, "--node", node];
+        until("added nodes follow", || desk.kv(&get).status.success().then_some(()));
+    }
+    interrupt(network);
+}
+
+#[test]
 fn a_network_of_one_node_works() {
     let desk = Desk::new();
     let network = desk.network("network", &["--json", "--nodes", "1"]);

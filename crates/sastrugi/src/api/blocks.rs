@@ -4,7 +4,7 @@ use sastrugi_vm::http::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::json;
-use crate::node::ChainEntry;
+use crate::node::{CatchingUp, ChainEntry};
 
 /// Answers a plain request for the chain itself; anything else belongs to the VM.
 pub(super) fn serve(
@@ -28,9 +28,10 @@ pub(super) fn serve(
             "vmID": chain.vm_id.to_string(),
             "state": picture.state.name(),
             "healthy": picture.health.is_healthy(),
-            "lastAcceptedID": figures.last_accepted.to_string(),
-            "lastAcceptedHeight": figures.consensus.last_accepted_height,
+            "lastAcceptedID": picture.last_accepted.0.to_string(),
+            "lastAcceptedHeight": picture.last_accepted.1,
             "processingBlocks": figures.processing,
+            "catchingUp": picture.catching_up.as_ref().map(CatchingUp::to_json),
             "handlers": extensions,
         }),
     ))

@@ -12,8 +12,8 @@
 //! <network>/NodeID-…/flags.json    all flags of its process
 //! <network>/NodeID-…/process.json  while it runs
 //! ```
-//! Nodes count from 0, in the order of `peers` in `sastrugi.json`. Upstream:
-//! `tests/fixture/tmpnet`.
+//! Nodes count from 0, in the order of `peers` in `sastrugi.json`. Nodes that were added later come
+//! after the first ones, and do not validate. Upstream: `tests/fixture/tmpnet`.
 
 use std::{
     collections::BTreeMap,
@@ -125,8 +125,8 @@ impl NetworkDir {
         let path = fs::canonicalize(&path).map_err(at(&path))?;
         // A node alone has no peers, and is well without.
         let peers_min = plan.nodes.saturating_sub(1).min(1);
-        for (identity, (http, staking)) in identities.iter().zip(&ports) {
-            write_node(&path, identity, *http, *staking, peers_min)?;
+        for (identity, ports) in identities.iter().zip(&ports) {
+            write_node(&path, identity, *ports, peers_min, &[])?;
         }
         write_json(&path.join("config.json"), &network_config(&description))?;
         write_json(&path.join("subnets").join("kv.json"), &subnet_file(&description))?;
@@ -138,6 +138,58 @@ impl NetworkDir {
             point_at(place, &network.path)?;
         }
         Ok(network)
+    }
+
+    /// Adds a node that does not validate, and returns its number. It has the next free ports, or
+    /// those asked for, and these flags besides the usual ones.
+    ///
+    /// # Errors
+    /// Nothing is written when the ports that were asked for are taken.
+    pub fn add_node(
+        &mut self,
+        http_port: Option<u16>,
+        flags: &[(&str, &str)],
+    ) -> Result<usize, StartError> {
+        let number = self.description.peers.len();
+        if number >= NODES_MAX {
+            return Err(StartError::file(&self.path, format!("has {NODES_MAX} nodes, the most")));
+        }
+        let used =
+            (0..number).map(|number| self.ports_of(number)).collect::<Result<Vec<_>, _>>()?;
+        let pair = match http_port {
+            Some(first) => asked_ports(first)?,
+            None => {
+                let highest = used.iter().map(|(http, staking)| *http.max(staking)).max();
+                let first = highest.map_or(HTTP_PORT, |port| port.saturating_add(1));
+                next_ports(first)?
+            }
+        };
+        let identity = NodeIdentity::generate()?;
+        write_node(&self.path, &identity, pair, 1, flags)?;
+        self.description.peers.push(Peer {
+            node_id: identity.node_id(),
+            staking_address: loopback(pair.1).to_string(),
+        });
+        // The description comes last: a folder that it does not name is no node.
+        self.save()?;
+        Ok(number)
+    }
+
+    /// Keeps other commands from changing the network for as long as the file is held.
+    pub fn lock(&self) -> Result<fs::File, StartError> {
+        let folder = fs::File::open(&self.path).map_err(at(&self.path))?;
+        folder.lock().map_err(at(&self.path))?;
+        Ok(folder)
+    }
+
+    /// Whether a node validates the network's subnets, as its first nodes do.
+    pub fn is_validator(&self, number: usize) -> bool {
+        let Some(peer) = self.description.peers.get(number) else { return false };
+        let height = self.description.p_chain.current_height;
+        let mut subnets = self.description.subnets.iter();
+        subnets.any(|subnet| {
+            subnet.validators_at(height).iter().any(|validator| validator.node_id == peer.node_id)
+        })
     }
 
     /// Writes the description.
@@ -189,24 +241,27 @@ impl NetworkDir {
         Ok(ProcessContext::read(&path)?.filter(ProcessContext::is_alive))
     }
 
-    /// Gives the nodes other ports where theirs are taken, or all of them the ones asked for.
-    pub fn move_ports(&mut self, asked: Option<u16>) -> Result<(), StartError> {
-        let count = self.description.peers.len();
+    /// Gives these nodes other ports where one of theirs is taken, or all of them the ones asked for:
+    /// node 0 the first, and so on.
+    pub fn move_ports(&mut self, nodes: &[usize], asked: Option<u16>) -> Result<(), StartError> {
         let current =
-            (0..count).map(|number| self.ports_of(number)).collect::<Result<Vec<_>, _>>()?;
+            nodes.iter().map(|node| self.ports_of(*node)).collect::<Result<Vec<_>, _>>()?;
         let wanted = match asked {
-            Some(first) => ports(Some(first), count)?,
+            Some(first) => {
+                let nth = |node: &usize| asked_ports(nth_port(first, *node));
+                nodes.iter().map(nth).collect::<Result<Vec<_>, _>>()?
+            }
             None if current.iter().all(|(http, staking)| is_free(*http) && is_free(*staking)) => {
                 return Ok(());
             }
-            None => ports(None, count)?,
+            None => free_ports(nodes.len())?,
         };
-        for (number, (http, staking)) in wanted.iter().enumerate() {
-            let mut flags = self.flags(number)?;
+        for (node, (http, staking)) in nodes.iter().zip(&wanted) {
+            let mut flags = self.flags(*node)?;
             flags.insert("http-port".into(), http.to_string());
             flags.insert("staking-port".into(), staking.to_string());
-            write_json(&self.node_dir(number)?.join("flags.json"), &json!(flags))?;
-            self.description.peers[number].staking_address = loopback(*staking).to_string();
+            write_json(&self.node_dir(*node)?.join("flags.json"), &json!(flags))?;
+            self.description.peers[*node].staking_address = loopback(*staking).to_string();
         }
         self.save()
     }
@@ -226,32 +281,54 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind(loopback(port)).is_ok()
 }
 
-/// Pairs of free ports: from the one asked for, all of which must be free, or the next free pairs.
+/// The HTTP port of a node when node 0 has the first; the last port there is, which no node can
+/// have, when they do not suffice.
+fn nth_port(first: u16, node: usize) -> u16 {
+    let offset = u16::try_from(2 * node).unwrap_or(u16::MAX);
+    first.saturating_add(offset)
+}
+
+/// The port that was asked for and the next one, which must be free.
+fn asked_ports(http: u16) -> Result<(u16, u16), StartError> {
+    let staking = http.checked_add(1);
+    let staking = staking.ok_or_else(|| {
+        StartError::Config("--http-port: ports end at 65535, and each node needs two".into())
+    })?;
+    for port in [http, staking] {
+        if let Err(error) = TcpListener::bind(loopback(port)) {
+            let address = loopback(port).to_string();
+            return Err(StartError::Port { what: "node", address, error, flag: "http-port" });
+        }
+    }
+    Ok((http, staking))
+}
+
+/// The next pairs of free ports.
+fn free_ports(count: usize) -> Result<Vec<(u16, u16)>, StartError> {
+    let mut first = HTTP_PORT;
+    let next = |_| {
+        let pair = next_ports(first)?;
+        first = pair.1.saturating_add(1);
+        Ok(pair)
+    };
+    (0..count).map(next).collect()
+}
+
+/// The next pair of free ports.
+fn next_ports(first: u16) -> Result<(u16, u16), StartError> {
+    (first..u16::MAX)
+        .step_by(2)
+        .map(|http| (http, http + 1))
+        .find(|(http, staking)| is_free(*http) && is_free(*staking))
+        .ok_or_else(|| StartError::Config(format!("no pair of free ports from {first} on")))
+}
+
+/// The ports of the nodes of a new network.
 fn ports(asked: Option<u16>, count: usize) -> Result<Vec<(u16, u16)>, StartError> {
-    let first = asked.unwrap_or(HTTP_PORT);
-    let mut pairs = Vec::with_capacity(count);
-    for http in (first..u16::MAX).step_by(2) {
-        if pairs.len() == count {
-            break;
-        }
-        match (asked, TcpListener::bind(loopback(http)), TcpListener::bind(loopback(http + 1))) {
-            (_, Ok(_), Ok(_)) => pairs.push((http, http + 1)),
-            (Some(_), http_bound, staking_bound) => {
-                let (port, error) = match (http_bound, staking_bound) {
-                    (Err(error), _) => (http, error),
-                    (_, Err(error)) => (http + 1, error),
-                    _ => continue,
-                };
-                let address = loopback(port).to_string();
-                return Err(StartError::Port { what: "node", address, error, flag: "http-port" });
-            }
-            (None, ..) => {}
-        }
+    match asked {
+        Some(first) => (0..count).map(|node| asked_ports(nth_port(first, node))).collect(),
+        None => free_ports(count),
     }
-    if pairs.len() == count {
-        return Ok(pairs);
-    }
-    Err(StartError::Config(format!("no {count} pairs of free ports from {first} on")))
 }
 
 fn describe(identities: &[NodeIdentity], ports: &[(u16, u16)], plan: &Plan) -> NetworkDescription {
@@ -316,9 +393,9 @@ fn describe(identities: &[NodeIdentity], ports: &[(u16, u16)], plan: &Plan) -> N
 fn write_node(
     network: &Path,
     identity: &NodeIdentity,
-    http: u16,
-    staking: u16,
+    (http, staking): (u16, u16),
     peers_min: usize,
+    more: &[(&str, &str)],
 ) -> Result<(), StartError> {
     let folder = network.join(identity.node_id().to_string());
     let own = BTreeMap::from([
@@ -339,6 +416,7 @@ fn write_node(
     flags.insert("public-ip", Ipv4Addr::LOCALHOST.to_string());
     flags.insert("network-max-reconnect-delay", "1s".into());
     flags.insert("network-health-min-conn-peers", peers_min.to_string());
+    flags.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let text = |value: &Value| format!("{value:#}\n");
     write_new(&folder.join("config.json"), text(&config).as_bytes(), PRIVATE_MODE)?;
     write_new(&folder.join("flags.json"), text(&json!(flags)).as_bytes(), PRIVATE_MODE)

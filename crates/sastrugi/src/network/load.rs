@@ -97,15 +97,15 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts one thread per node that together issue `rate` transactions per second.
+    /// Starts one thread for each of these nodes, by number, that together issue `rate` transactions per second.
     pub(super) fn start(
         state: Arc<LoadState>,
-        urls: &[String],
+        urls: &[(usize, String)],
         chain: &str,
         rate: f64,
     ) -> Result<Self, StartError> {
         let mut threads = Vec::new();
-        for (node, url) in urls.iter().enumerate() {
+        for (turn, (node, url)) in urls.iter().enumerate() {
             let client = KvClient::new(url, chain);
             let target = client.target()?;
             let keys = (0..ACCOUNTS_PER_NODE).map(|_| {
@@ -114,13 +114,13 @@ impl Load {
                 (Key::from_seed(&seed), 0)
             });
             let issuer = Issuer {
-                node,
+                node: *node,
                 state: state.clone(),
                 client,
                 target,
                 accounts: keys.collect(),
                 period: Duration::from_secs_f64(urls.len() as f64 / rate),
-                offset: Duration::from_secs_f64(node as f64 / rate),
+                offset: Duration::from_secs_f64(turn as f64 / rate),
             };
             threads.push(thread::spawn(move || issuer.run()));
         }

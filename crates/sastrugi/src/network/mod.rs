@@ -1,12 +1,13 @@
 //! `sastrugi network`: a local network, all nodes in this process.
 
+mod added;
 pub mod layout;
 mod load;
+mod members;
 mod percentiles;
 mod screen;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,30 +18,34 @@ use sastrugi_types::{Id, WallTime};
 use sastrugi_vm::{Block, Clock as _};
 use tokio::runtime::Runtime;
 
+pub use added::{AddOptions, add_node};
+
 use crate::{
-    config::{NodeConfig, Values, expand, parameters},
+    config::{Values, expand, parameters},
     description::SnowParameters,
     environment::SystemClock,
     error::StartError,
-    node::{BlockObserver, Node, PreparedNode},
+    node::BlockObserver,
     signals::Signals,
 };
 use layout::{CHAIN_NAME, DEFAULT_DIR, NetworkDir, Plan};
 use load::{Load, LoadState};
+use members::Member;
 use percentiles::Percentiles;
 use screen::Screen;
 
 /// Between two looks at the network.
 const STATUS_PERIOD: Duration = Duration::from_millis(500);
-/// Between two looks while it starts.
-const START_PERIOD: Duration = Duration::from_millis(5);
 /// A start that takes longer is reported as unhealthy, and goes on.
 const HEALTHY_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// The log of all nodes, in the network's folder.
+const LOG_FILE: &str = "sastrugi.log";
 
 /// What the command was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Number of nodes; for a network that exists it must agree.
+    /// Number of validators; for a network that exists it must agree.
     pub nodes: Option<usize>,
     /// The network's folder.
     pub data_dir: Option<String>,
@@ -67,30 +72,35 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     {
         return Err(StartError::Config("--load: the rate must be above zero".into()));
     }
-    let network = open_or_create(options, &snow)?;
+    let (network, numbers) = open_or_create(options, &snow)?;
     let runtime = Runtime::new()
         .map_err(|error| StartError::Other(format!("cannot start the runtime: {error}")))?;
     let signals = Signals::listen(&runtime)?;
     let started = Instant::now();
-    let prepared = prepare_nodes(&network, &runtime)?;
-    crate::logging::to_file(&network.path.join("sastrugi.log"))?;
+    let prepared = members::prepare(&network, &numbers, &runtime)?;
+    crate::logging::to_file(&network.path.join(LOG_FILE))?;
     let screen = Screen::new(options.json, options.load.is_some());
     let watch = Arc::new(Watch::default());
-    let nodes = start_nodes(prepared, &watch, options.load.is_some())?;
-    screen.started(&network, &nodes);
-    wait_until_healthy(&nodes, &signals);
-    screen.healthy(&nodes, started.elapsed());
-    let outcome = serve(options, &nodes, &watch, &signals, &screen);
+    let ear = |node| -> Arc<dyn BlockObserver> {
+        let has_load = options.load.is_some();
+        Arc::new(Ear { watch: watch.clone(), clock: SystemClock::start(), node, has_load })
+    };
+    let members = members::start(prepared, ear)?;
+    screen.started(&network);
+    screen.members(&members);
+    members::wait_until_healthy(&members, &signals, &screen, Some(HEALTHY_WAIT_MAX));
+    screen.healthy(&members, started.elapsed());
+    let outcome = serve(options, &members, &watch, &signals, &screen);
     let stopping = Instant::now();
-    let faults = stop_nodes(nodes);
-    screen.stopped(stopping.elapsed(), &faults);
+    let faults = members::stop(members);
+    screen.stopped(stopping.elapsed(), &faults, "the same command");
     outcome
 }
 
 /// Watches until the end, with or without load.
 fn serve(
     options: &Options,
-    nodes: &[Node],
+    members: &[Member],
     watch: &Watch,
     signals: &Signals,
     screen: &Screen,
@@ -98,8 +108,11 @@ fn serve(
     let load = match options.load {
         None => None,
         Some(rate) => {
-            let urls: Vec<String> =
-                nodes.iter().map(|node| format!("http://{}", node.http_address())).collect();
+            // Who still catches up takes no transactions.
+            let ready = members.iter().filter(|member| member.is_bootstrapped());
+            let url =
+                |member: &Member| (member.number, format!("http://{}", member.node.http_address()));
+            let urls: Vec<(usize, String)> = ready.map(url).collect();
             Some(Load::start(watch.load.clone(), &urls, CHAIN_NAME, rate)?)
         }
     };
@@ -107,11 +120,11 @@ fn serve(
     let is_over = || options.duration.is_some_and(|limit| start.elapsed() >= limit);
     while !signals.wait(STATUS_PERIOD) && !is_over() {
         screen.status(
-            nodes,
-            &watch.finality(),
+            members,
+            Some(&watch.finality()),
             load.as_ref().map(|_| (&*watch.load, start.elapsed())),
         );
-        if nodes.iter().any(Node::has_failed) {
+        if members.iter().any(|member| member.node.has_failed()) {
             break;
         }
     }
@@ -120,15 +133,7 @@ fn serve(
         load.stop();
         screen.load_report(&watch.load, issuing);
     }
-    let failed: Vec<String> = nodes
-        .iter()
-        .filter(|node| node.has_failed())
-        .map(|node| node.node_id().to_string())
-        .collect();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(StartError::Other(format!("a chain stopped on {}; see sastrugi.log", failed.join(", "))))
+    members::check_running(members, LOG_FILE)
 }
 
 /// What the nodes' chains tell.
@@ -163,60 +168,11 @@ impl BlockObserver for Ear {
     }
 }
 
-fn prepare_nodes(network: &NetworkDir, runtime: &Runtime) -> Result<Vec<PreparedNode>, StartError> {
-    let prepare = |number| {
-        let config = NodeConfig::new(values(&network.flags(number)?)?)?;
-        PreparedNode::new(config, runtime.handle())
-    };
-    (0..network.description.peers.len()).map(prepare).collect()
-}
-
-fn start_nodes(
-    prepared: Vec<PreparedNode>,
-    watch: &Arc<Watch>,
-    has_load: bool,
-) -> Result<Vec<Node>, StartError> {
-    let mut nodes: Vec<Node> = Vec::new();
-    for (number, prepared) in prepared.into_iter().enumerate() {
-        let ear = Ear { watch: watch.clone(), clock: SystemClock::start(), node: number, has_load };
-        match prepared.start(Arc::new(ear)) {
-            Ok(node) => nodes.push(node),
-            Err(error) => {
-                stop_nodes(nodes);
-                return Err(error);
-            }
-        }
-    }
-    Ok(nodes)
-}
-
-fn values(flags: &BTreeMap<String, String>) -> Result<Values, StartError> {
-    Values::of(flags.iter().map(|(name, value)| (name.as_str(), value.clone())))
-}
-
-fn wait_until_healthy(nodes: &[Node], signals: &Signals) {
-    let start = Instant::now();
-    while start.elapsed() < HEALTHY_WAIT_MAX && !nodes.iter().all(Node::is_healthy) {
-        if signals.wait(START_PERIOD) {
-            return;
-        }
-    }
-}
-
-/// Stops all nodes at the same time.
-fn stop_nodes(nodes: Vec<Node>) -> Vec<String> {
-    let stop = |node: Node| {
-        let id = node.node_id();
-        std::thread::spawn(move || {
-            node.stop().into_iter().map(|fault| format!("{id}: {fault}")).collect::<Vec<_>>()
-        })
-    };
-    let stopping: Vec<_> = nodes.into_iter().map(stop).collect();
-    let faults = stopping.into_iter().map(|thread| thread.join().unwrap_or_default());
-    faults.flatten().collect()
-}
-
-fn open_or_create(options: &Options, snow: &Values) -> Result<NetworkDir, StartError> {
+/// The network, and the nodes of it to start.
+fn open_or_create(
+    options: &Options,
+    snow: &Values,
+) -> Result<(NetworkDir, Vec<usize>), StartError> {
     let place = expand(options.data_dir.as_deref().unwrap_or(DEFAULT_DIR))?;
     let plan = Plan {
         nodes: options.nodes.unwrap_or(5),
@@ -226,18 +182,21 @@ fn open_or_create(options: &Options, snow: &Values) -> Result<NetworkDir, StartE
     if !(1..=layout::NODES_MAX).contains(&plan.nodes) {
         return Err(StartError::Config(format!("--nodes: between 1 and {}", layout::NODES_MAX)));
     }
+    let create = || Ok((NetworkDir::create(&place, &plan)?, (0..plan.nodes).collect()));
     if !NetworkDir::exists(&place) {
-        return NetworkDir::create(&place, &plan);
+        return create();
     }
+    let _held = NetworkDir::open(&place)?.lock()?;
     let mut network = NetworkDir::open(&place)?;
-    check_not_running(&network)?;
+    let nodes = nodes_to_start(&network)?;
     if options.fresh {
-        return NetworkDir::create(&place, &plan);
+        return create();
     }
-    let count = network.description.peers.len();
+    let all = 0..network.description.peers.len();
+    let count = all.filter(|number| network.is_validator(*number)).count();
     if options.nodes.is_some_and(|nodes| nodes != count) {
         return Err(StartError::Config(format!(
-            "--nodes: the network in {} has {count} nodes; make another with --fresh",
+            "--nodes: the network in {} has {count} validators; make another with --fresh",
             network.path.display()
         )));
     }
@@ -248,28 +207,34 @@ fn open_or_create(options: &Options, snow: &Values) -> Result<NetworkDir, StartE
         }
         network.description.check_parameters(&Parameters::DEFAULT).map_err(StartError::Config)?;
     }
-    network.move_ports(options.http_port)?;
+    network.move_ports(&nodes, options.http_port)?;
     if !options.snow.is_empty() {
         network.save()?;
     }
     network.settle()?;
-    Ok(network)
+    Ok((network, nodes))
 }
 
-fn check_not_running(network: &NetworkDir) -> Result<(), StartError> {
+/// All nodes, but for added ones that run in a process of their own. No other may run.
+fn nodes_to_start(network: &NetworkDir) -> Result<Vec<usize>, StartError> {
+    let mut nodes = Vec::new();
     for number in 0..network.description.peers.len() {
-        if let Some(process) = network.process(number)? {
-            return Err(StartError::file(
-                &network.path,
-                format!(
-                    "node {number} runs already, as process {}; stop it first, or use another \
-                     --data-dir",
-                    process.pid
-                ),
-            ));
+        match network.process(number)? {
+            None => nodes.push(number),
+            Some(_) if !network.is_validator(number) => {}
+            Some(process) => {
+                return Err(StartError::file(
+                    &network.path,
+                    format!(
+                        "node {number} runs already, as process {}; stop it first, or use another \
+                         --data-dir",
+                        process.pid
+                    ),
+                ));
+            }
         }
     }
-    Ok(())
+    Ok(nodes)
 }
 
 /// The parameters among the flags that were given.

@@ -21,7 +21,7 @@ use sastrugi_engine::{
     snowman::Snowman,
 };
 use sastrugi_types::{Id, Instant};
-use sastrugi_vm::{Clock, Health, State};
+use sastrugi_vm::{ChainVm, Clock, Health, State};
 
 use super::CatchingUp;
 use crate::{error::StartError, metrics::SnowmanFigures};
@@ -44,6 +44,8 @@ pub struct Picture {
     pub catching_up: Option<CatchingUp>,
     /// What the bootstrapper counted.
     pub bootstrap: bootstrap::Stats,
+    /// The last accepted block and its height.
+    pub last_accepted: (Id, u64),
     /// What consensus and its gear counted.
     pub snowman: SnowmanFigures,
     /// Whether it ended.
@@ -117,10 +119,11 @@ pub struct ChainThread {
 }
 
 impl ChainThread {
-    /// Starts a chain on a thread of its own and `app_threads` more. When the chain has ended, for
+    /// Starts a chain, whose VM this is, on a thread of its own and `app_threads` more. When it has ended, for
     /// whatever reason, `on_stopped` is called.
     pub fn spawn(
         chain: Chain,
+        vm: Arc<dyn ChainVm>,
         name: &str,
         app_threads: usize,
         clock: Arc<dyn Clock>,
@@ -151,7 +154,7 @@ impl ChainThread {
         let owned = view.clone();
         let builder = thread::Builder::new().name(format!("{name}-chain"));
         let live = move || {
-            own(chain, &owned, &*clock);
+            own(chain, &*vm, &owned, &*clock);
             on_stopped();
         };
         let owner = builder.spawn(live).map_err(fault)?;
@@ -188,12 +191,12 @@ impl ChainThread {
 }
 
 /// The life of the thread that owns a chain.
-fn own(mut chain: Chain, view: &ChainView, clock: &dyn Clock) {
+fn own(mut chain: Chain, vm: &dyn ChainVm, view: &ChainView, clock: &dyn Clock) {
     chain.start(clock.now(), clock.wall());
-    draw(&mut chain, view, clock);
+    draw(&mut chain, vm, view, clock);
     while !chain.is_stopped() {
         if view.shared.wanted.swap(false, Ordering::AcqRel) {
-            draw(&mut chain, view, clock);
+            draw(&mut chain, vm, view, clock);
         }
         if chain.turn(clock.now(), clock.wall()) == Progress::More {
             continue;
@@ -206,25 +209,39 @@ fn own(mut chain: Chain, view: &ChainView, clock: &dyn Clock) {
             thread::park_timeout(sleep.min(SLEEP_MAX));
         }
     }
-    draw(&mut chain, view, clock);
+    draw(&mut chain, vm, view, clock);
 }
 
 /// Draws the picture others see.
-fn draw(chain: &mut Chain, view: &ChainView, clock: &dyn Clock) {
+fn draw(chain: &mut Chain, vm: &dyn ChainVm, view: &ChainView, clock: &dyn Clock) {
     let bootstrapper = chain.gear_as::<Bootstrapper>(Gear::Bootstrapper);
     let bootstrap = bootstrapper.map(|gear| *gear.stats()).unwrap_or_default();
+    let snowman = chain.consensus_gear::<Snowman>().map(SnowmanFigures::of).unwrap_or_default();
+    let last_accepted = match chain.gear() {
+        Gear::Snowman if snowman.gear.started => {
+            (snowman.last_accepted, snowman.consensus.last_accepted_height)
+        }
+        _ => last_accepted(vm).unwrap_or_default(),
+    };
     let picture = Picture {
         health: chain.health(clock.now(), clock.wall()),
         catching_up: CatchingUp::of(chain, clock.now()),
         bootstrap,
         state: chain.state(),
         stats: chain.stats(),
-        snowman: chain.consensus_gear::<Snowman>().map(SnowmanFigures::of).unwrap_or_default(),
+        last_accepted,
+        snowman,
         is_stopped: chain.is_stopped(),
     };
     let mut drawn = view.shared.drawn.lock();
     *drawn = (drawn.0 + 1, picture);
     view.shared.changed.notify_all();
+}
+
+/// What the VM has accepted last; consensus knows it only once it began.
+fn last_accepted(vm: &dyn ChainVm) -> Option<(Id, u64)> {
+    let block = vm.get_block(vm.last_accepted().ok()?).ok()??;
+    Some((block.id, block.height))
 }
 
 /// Wakes the pool: a count of rings, so that none is lost between looking and sleeping.

@@ -190,6 +190,7 @@ impl Builder<'_> {
         let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
         let thread = ChainThread::spawn(
             machine,
+            inner.clone(),
             &chain.name,
             app_threads,
             self.clock.clone(),

@@ -28,7 +28,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -257,6 +257,8 @@ fn serve_api(
         }
     });
     runtime.spawn(watch_health(shared.clone(), config.values.duration("health-check-frequency")));
+    let beacon_wait = config.values.duration("bootstrap-beacon-connection-timeout");
+    runtime.spawn(watch_beacons(Arc::downgrade(shared), beacon_wait));
     (stop, task)
 }
 
@@ -323,5 +325,28 @@ async fn watch_health(node: Arc<Shared>, period: Duration) {
             tracing::info!("healthy again");
         }
         was_healthy = is_healthy;
+    }
+}
+
+/// Says once which chains have waited too long for the connections they need to begin.
+async fn watch_beacons(node: Weak<Shared>, wait_max: Duration) {
+    tokio::time::sleep(wait_max).await;
+    let Some(node) = node.upgrade() else { return };
+    let look = move || {
+        for chain in node.chains() {
+            let catching_up = chain.view.look().catching_up;
+            let awaited = catching_up.and_then(|catching_up| catching_up.awaited_weight());
+            if let Some((connected, needed)) = awaited {
+                tracing::warn!(
+                    chain = chain.name,
+                    connected_weight = %connected,
+                    needed_weight = needed,
+                    "the chain has waited {wait_max:?} for its beacons and goes on waiting"
+                );
+            }
+        }
+    };
+    if tokio::task::spawn_blocking(look).await.is_err() {
+        tracing::error!("looking at the chains panicked");
     }
 }

@@ -72,8 +72,8 @@ pub const FAMILIES: &[Family] = &[
     bytes("sdk", Column::ComesWith("the p2p SDK of VMs")),
     bytes("staking", Column::Replayed),
     bytes("versions", Column::Replayed),
-    bytes("warp", Column::ComesWith("Snowman++")),
-    bytes("windower", Column::ComesWith("Snowman++")),
+    bytes("warp", Column::InPart(WARP_LATER)),
+    bytes("windower", Column::Replayed),
     trace("averages", Column::Replayed),
     trace("benchlist", Column::ComesWith("the bench list")),
     trace("bootstrap", Column::Replayed),
@@ -107,6 +107,12 @@ const GENESIS_LATER: &[(&str, &str)] = &[
 
 const PROPOSERVM_LATER: &[(&str, &str)] =
     &[("acp226_delay", "the EVM"), ("acp226_update", "the EVM"), ("acp226_desired", "the EVM")];
+
+const WARP_LATER: &[(&str, &str)] = &[
+    ("l1_message", "the P-Chain"),
+    ("parse_l1_message", "the P-Chain"),
+    ("conversion_id", "the P-Chain"),
+];
 
 /// Cases that cannot pass, by `family/name`, each with its reason, from `exceptions.txt`: one per
 /// line, the name, a space, the reason. A replayer asserts that such a case differs.

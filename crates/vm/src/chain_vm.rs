@@ -36,6 +36,17 @@ pub trait ChainVm: Vm {
     /// Checks a block against its parent's state. An error means the block is invalid here and at this time.
     fn verify(&self, block: &Block, context: Option<BlockContext>) -> Result<(), VmError>;
 
+    /// Whether this block, which parses, is to be verified with a context whenever there is one.
+    ///
+    /// A wrapper around the VM may put one block into several of its own. It verifies a block once;
+    /// one for which this is true it verifies again in each context, also while it is processing.
+    /// The context may decide whether the block is valid, never the state it leads to. Upstream:
+    /// `WithVerifyContext` in `snow/engine/snowman/block/block_context_vm.go`.
+    #[doc(alias = "ShouldVerifyWithContext")]
+    fn verifies_with_context(&self, _block: &Block) -> Result<bool, VmError> {
+        Ok(false)
+    }
+
     /// Accepts a verified block. An error stops the chain.
     fn accept(&self, id: Id) -> Result<(), VmError>;
 
@@ -45,6 +56,12 @@ pub trait ChainVm: Vm {
     /// Names the block to build on: one without children known to consensus. Often unchanged. An
     /// error stops the chain.
     fn set_preference(&self, id: Id) -> Result<(), VmError>;
+
+    /// The same, with the context that a child of the block will be verified with.
+    #[doc(alias = "SetPreferenceWithContext")]
+    fn set_preference_with_context(&self, id: Id, _context: BlockContext) -> Result<(), VmError> {
+        self.set_preference(id)
+    }
 
     /// The two children an oracle block prescribes, the preferred one first; `None` for every other
     /// block. An error stops the chain.

@@ -72,6 +72,15 @@ impl ChangeNotifier {
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
+
+    fn prefer(&self, id: Id, set: impl FnOnce() -> Result<(), VmError>) -> Result<(), VmError> {
+        let is_new = self.preference.lock().replace(id) != Some(id);
+        let done = set();
+        if is_new {
+            self.changed();
+        }
+        done
+    }
 }
 
 /// Whether the chain listens for waiting transactions.
@@ -141,6 +150,10 @@ impl ChainVm for ChangeNotifier {
         self.vm.verify(block, context)
     }
 
+    fn verifies_with_context(&self, block: &Block) -> Result<bool, VmError> {
+        self.vm.verifies_with_context(block)
+    }
+
     fn accept(&self, id: Id) -> Result<(), VmError> {
         self.vm.accept(id)
     }
@@ -150,12 +163,11 @@ impl ChainVm for ChangeNotifier {
     }
 
     fn set_preference(&self, id: Id) -> Result<(), VmError> {
-        let is_new = self.preference.lock().replace(id) != Some(id);
-        let done = self.vm.set_preference(id);
-        if is_new {
-            self.changed();
-        }
-        done
+        self.prefer(id, || self.vm.set_preference(id))
+    }
+
+    fn set_preference_with_context(&self, id: Id, context: BlockContext) -> Result<(), VmError> {
+        self.prefer(id, || self.vm.set_preference_with_context(id, context))
     }
 
     fn options(&self, block: &Block) -> Result<Option<[Block; 2]>, VmError> {

@@ -159,7 +159,19 @@ pub trait Database: Send + Sync {
 
     /// Closes the database; a second call fails.
     fn close(&self) -> Result<(), DbError>;
+
+    /// If this is a part of another database: the part of it with this name, which lies beside its
+    /// keys, not among them.
+    fn part(&self, _name: &[u8]) -> Option<SharedDatabase> {
+        None
+    }
 }
 
 /// A database shared by its users.
 pub type SharedDatabase = Arc<dyn Database>;
+
+/// The part of a database with this name: [`PrefixDb::child`] of a part, else a new [`PrefixDb`].
+/// Upstream: `prefixdb.New`.
+pub fn part(db: &SharedDatabase, name: &[u8]) -> SharedDatabase {
+    db.part(name).unwrap_or_else(|| Arc::new(PrefixDb::new(Arc::clone(db), name)))
+}

@@ -101,6 +101,10 @@ impl Database for PrefixDb {
     fn close(&self) -> Result<(), DbError> {
         if self.is_closed.swap(true, Ordering::AcqRel) { Err(DbError::Closed) } else { Ok(()) }
     }
+
+    fn part(&self, name: &[u8]) -> Option<SharedDatabase> {
+        Some(Arc::new(self.child(name)))
+    }
 }
 
 impl fmt::Debug for PrefixDb {
@@ -126,7 +130,7 @@ fn after(mut prefix: [u8; PREFIX_BYTES]) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{MemoryDb, suite};
+    use crate::db::{MemoryDb, part, suite};
 
     fn hex(prefix: &[u8; PREFIX_BYTES]) -> String {
         use std::fmt::Write;
@@ -176,6 +180,19 @@ mod tests {
         assert_eq!(ones.next(), None);
         one.close().unwrap();
         assert_eq!(two.get(b"k"), Ok(Some("two".into())));
+    }
+
+    #[test]
+    fn a_part_by_name_is_beside_a_part_and_within_anything_else() {
+        let db: SharedDatabase = Arc::new(MemoryDb::new());
+        let one = PrefixDb::new(Arc::clone(&db), b"1");
+        let key = |prefix: &[u8; PREFIX_BYTES]| [&prefix[..], b"k"].concat();
+        let (within, beside) = (key(&sha256(b"2")), key(one.child(b"2").prefix()));
+        part(&db, b"2").put(b"k", b"within").unwrap();
+        let one: SharedDatabase = Arc::new(one);
+        part(&one, b"2").put(b"k", b"beside").unwrap();
+        assert_eq!(db.get(&within), Ok(Some("within".into())));
+        assert_eq!(db.get(&beside), Ok(Some("beside".into())));
     }
 
     #[test]

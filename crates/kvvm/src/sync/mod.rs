@@ -251,17 +251,18 @@ impl StateSync {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let now = self.clock.now();
         let inner = self.inner.lock();
-        let run_due = inner.run.as_ref().and_then(|run| self.run_due(run, &inner.peers, now));
+        let run_due = inner.run.as_ref().and_then(|run| self.run_due(run, &inner.peers));
         run_due.into_iter().chain(inner.removal).min()
     }
 
-    fn run_due(&self, run: &Run, peers: &SyncPeers, now: Instant) -> Option<Instant> {
+    /// What can be done already is due since ever: whoever compares this with a time taken before
+    /// the call must not find it in the future.
+    fn run_due(&self, run: &Run, peers: &SyncPeers) -> Option<Instant> {
         if run.is_full() {
-            return Some(now);
+            return Some(Instant::ZERO);
         }
-        let ask = run.idle_lane().and_then(|_| peers.due(now));
+        let ask = run.idle_lane().and_then(|_| peers.due());
         let give_up = self.give_up_at(run, peers);
         ask.into_iter().chain(give_up).min()
     }

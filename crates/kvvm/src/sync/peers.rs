@@ -93,11 +93,10 @@ impl SyncPeers {
         free.get(chosen as usize).copied()
     }
 
-    /// When a peer that is not asked anything will have rested.
-    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+    /// When a peer that is not asked anything will have rested, or has.
+    pub(crate) fn due(&self) -> Option<Instant> {
         let idle = self.connected.iter().filter(|(_, peer)| peer.asked.is_none());
-        idle.map(|(node, peer)| self.rests_until(*node, peer).map_or(now, |until| until.max(now)))
-            .min()
+        idle.map(|(node, peer)| self.rests_until(*node, peer).unwrap_or_default()).min()
     }
 
     pub(crate) fn asked(&mut self, node: NodeId, request: RequestId) {
@@ -206,12 +205,12 @@ mod tests {
         assert_eq!(peers.choose(at(0), 0), Some(TWO));
         peers.asked(TWO, RequestId(3));
         assert_eq!(peers.choose(at(0), 0), None);
-        assert_eq!(peers.due(at(0)), None);
+        assert_eq!(peers.due(), None);
         peers.ended(ONE, RequestId(9));
         assert_eq!(peers.choose(at(0), 0), None, "that was another request");
         peers.ended(ONE, RequestId(1));
         assert_eq!(peers.choose(at(0), 1), Some(ONE));
-        assert_eq!(peers.due(at(5)), Some(at(5)));
+        assert_eq!(peers.due(), Some(Instant::ZERO));
         peers.disconnected(ONE);
         assert_eq!(peers.choose(at(0), 0), None);
     }
@@ -222,14 +221,14 @@ mod tests {
         peers.disconnected(TWO);
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             peers.failed(ONE, Failure::Silent, at(0));
-            assert_eq!(peers.due(at(0)), Some(at(1000 * seconds)));
+            assert_eq!(peers.due(), Some(at(1000 * seconds)));
             assert_eq!(peers.choose(at(1000 * seconds - 1), 0), None);
             assert_eq!(peers.choose(at(1000 * seconds), 0), Some(ONE));
         }
         peers.succeeded(ONE);
         assert_eq!(peers.choose(at(0), 0), Some(ONE));
         peers.failed(ONE, Failure::Busy, at(0));
-        assert_eq!(peers.due(at(0)), Some(at(20)), "a success is a new beginning");
+        assert_eq!(peers.due(), Some(at(20)), "a success is a new beginning");
     }
 
     #[test]
@@ -243,7 +242,7 @@ mod tests {
         assert_eq!(peers.choose(at(119_999), 0), None);
         assert_eq!(peers.choose(at(120_000), 0), Some(ONE));
         peers.failed(ONE, Failure::Wrong, at(0));
-        assert_eq!(peers.due(at(0)), Some(at(240_000)));
+        assert_eq!(peers.due(), Some(at(240_000)));
         for number in 0..2 * CHARGED_MAX {
             let mut node = [0; 20];
             node[..8].copy_from_slice(&number.to_be_bytes());

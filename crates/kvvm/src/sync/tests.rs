@@ -50,7 +50,11 @@ fn add_block(node: &TestNode, height: u64) {
     for owner in 1..5 {
         let operations = (0..25_u64).map(|number| {
             let key = ((height * 25 + number) % 1000).to_be_bytes().to_vec();
-            if (height + number) % 9 == 0 { delete(key) } else { put(key, height.to_string()) }
+            if (height + number).is_multiple_of(9) {
+                delete(key)
+            } else {
+                put(key, height.to_string())
+            }
         });
         issue(node, &sign(owner, height - 1, operations.collect()));
     }
@@ -104,6 +108,15 @@ struct TestPeer {
 struct Net {
     peers: Vec<TestPeer>,
     requests: usize,
+}
+
+/// A chain asks what is due a little after it looked at its clock.
+fn check_due_stands_still(client: &TestNode) {
+    let looked = client.clock.now();
+    client.clock.advance(Duration::from_nanos(1));
+    if let Some(due) = client.vm.poll_timeout() {
+        assert!(due <= looked || client.clock.now() < due, "{due:?} moves with the clock");
+    }
 }
 
 impl Net {
@@ -187,6 +200,7 @@ impl Net {
         let pause = if requests == 0 { Duration::from_millis(250) } else { Duration::ZERO };
         client.advance(pause)?;
         client.commit_written()?;
+        check_due_stands_still(client);
         Ok(client.events.take_state_sync_done())
     }
 
@@ -544,6 +558,40 @@ fn it_does_not_jump_backwards_or_a_short_way() {
     let mode = ability(&node).accept_summary(&summary(&server)).unwrap();
     assert_eq!(mode, StateSyncMode::Static);
     assert!(!ability(&server).state_sync_enabled().unwrap(), "it serves all the same");
+}
+
+#[test]
+fn a_young_chain_names_genesis() {
+    let node = TestNode::start(setup(State::NormalOp)).unwrap();
+    for height in 1..INTERVAL {
+        let genesis = ability(&node).summary_at(0).unwrap().unwrap();
+        assert_eq!(ability(&node).last_summary().unwrap(), Some(genesis.clone()));
+        let fresh = TestNode::start(setup(State::StateSyncing)).unwrap();
+        let genesis = ability(&fresh).parse_summary(genesis.bytes).unwrap();
+        assert_eq!(ability(&fresh).accept_summary(&genesis).unwrap(), StateSyncMode::Skipped);
+        add_block(&node, height);
+    }
+    add_block(&node, INTERVAL);
+    assert_eq!(ability(&node).last_summary().unwrap().unwrap().height, INTERVAL);
+}
+
+#[test]
+fn states_are_served_until_they_are_forgotten() {
+    let node = server();
+    let heights = |node: &TestNode| -> Vec<u64> {
+        (1..=HEIGHT).filter(|height| ability(node).summary_at(*height).unwrap().is_some()).collect()
+    };
+    // Two intervals below the last block.
+    assert_eq!(heights(&node), (HEIGHT - 2 * INTERVAL..=HEIGHT).collect::<Vec<_>>());
+    let none = r#"{"stateSyncSummaryInterval": 16, "stateSyncSummaries": 0, "stateHistory": 1}"#;
+    let setup = Setup { config: none.into(), ..setup(State::NormalOp) };
+    let node = TestNode::start_on(setup, disk(), Arc::new(TestClock::default())).unwrap();
+    let forgotten = |node: &TestNode| ability(node).last_summary().unwrap().unwrap().height == 0;
+    for height in HEIGHT + 1..HEIGHT + 40 {
+        add_block(&node, height);
+        let age = height % INTERVAL;
+        assert!(height < HEIGHT + 32 || forgotten(&node) == (age > 1), "{height}");
+    }
 }
 
 #[test]

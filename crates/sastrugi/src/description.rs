@@ -278,7 +278,7 @@ impl NetworkDescription {
                 self.version
             ));
         }
-        self.upgrades().check().map_err(|error| format!("upgrades: {error}"))?;
+        self.check_upgrades().map_err(|error| format!("upgrades: {error}"))?;
         let PChain { minimum_height, current_height } = self.p_chain;
         if minimum_height > current_height {
             return Err(format!(
@@ -304,6 +304,15 @@ impl NetworkDescription {
             })?;
         }
         Ok(())
+    }
+
+    fn check_upgrades(&self) -> Result<(), String> {
+        let upgrades = self.upgrades();
+        let fixed = !UpgradeSchedule::is_changeable(self.network_id);
+        if fixed && upgrades != UpgradeSchedule::of_network(self.network_id) {
+            return Err(format!("those of network {} are fixed, leave them out", self.network_id));
+        }
+        upgrades.check().map_err(|error| error.to_string())
     }
 
     /// What makes consensus impossible in a subnet, at the current height and with the parameters

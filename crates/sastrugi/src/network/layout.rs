@@ -156,14 +156,9 @@ impl NetworkDir {
         }
         let used =
             (0..number).map(|number| self.ports_of(number)).collect::<Result<Vec<_>, _>>()?;
-        let pair = match http_port {
-            Some(first) => asked_ports(first)?,
-            None => {
-                let highest = used.iter().map(|(http, staking)| *http.max(staking)).max();
-                let first = highest.map_or(HTTP_PORT, |port| port.saturating_add(1));
-                next_ports(first)?
-            }
-        };
+        let highest = used.iter().map(|(http, staking)| *http.max(staking)).max();
+        let next = highest.map_or(HTTP_PORT, |port| port.saturating_add(1));
+        let pair = http_port.map_or_else(|| next_ports(next), asked_ports)?;
         let identity = NodeIdentity::generate()?;
         write_node(&self.path, &identity, pair, 1, flags)?;
         self.description.peers.push(Peer {

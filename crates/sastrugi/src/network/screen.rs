@@ -182,18 +182,15 @@ impl Screen {
                 live.set_position(figures.accepted);
             }
         }
-        match &self.live {
-            Some(live) => {
-                let progress = progress(members).into_iter().map(|(text, _)| text);
-                let parts: Vec<String> = std::iter::once(text).chain(progress).collect();
-                live.set_message(parts.join("  "));
-                live.tick();
-            }
-            None => {
-                self.plain_status(&text, &event, heights, is_catching_up(members));
-                self.catching_up(members);
-            }
-        }
+        let Some(live) = &self.live else {
+            self.plain_status(&text, &event, heights, is_catching_up(members));
+            self.catching_up(members);
+            return;
+        };
+        let progress = progress(members).into_iter().map(|(text, _)| text);
+        let parts: Vec<String> = std::iter::once(text).chain(progress).collect();
+        live.set_message(parts.join("  "));
+        live.tick();
     }
 
     fn plain_status(&self, text: &str, event: &Value, heights: Vec<u64>, is_catching_up: bool) {

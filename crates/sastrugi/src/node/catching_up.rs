@@ -80,11 +80,9 @@ impl CatchingUp {
 fn state_figures(details: &Value) -> Option<String> {
     let percent = details["filledPercent"].as_f64()?;
     let keys = details["keys"].as_u64().unwrap_or_default();
-    let mut text = format!("{percent:.1} % of the state, {keys} keys");
-    if let Some(seconds) = details["remainingSeconds"].as_u64() {
-        text.push_str(&format!(", {} left", duration_text(Duration::from_secs(seconds))));
-    }
-    Some(text)
+    let left = details["remainingSeconds"].as_u64().map(Duration::from_secs);
+    let left = left.map_or_else(String::new, |left| format!(", {} left", duration_text(left)));
+    Some(format!("{percent:.1} % of the state, {keys} keys{left}"))
 }
 
 impl fmt::Display for CatchingUp {

@@ -76,7 +76,7 @@ fn seed() -> u64 {
 
 /// Three quarters, rounded up.
 const fn startup_weight(total: u64) -> u64 {
-    ((3 * total as u128 + 3) / 4) as u64
+    (3 * total as u128).div_ceil(4) as u64
 }
 
 impl GearParts<'_> {

@@ -253,5 +253,10 @@ mod tests {
         wrong.upgrades = Some(sastrugi_types::upgrade::UpgradeSchedule { etna_time, ..upgrades });
         let error = wrong.check().unwrap_err();
         assert!(error.contains("upgrades: upgrades are out of order: Etna"), "{error}");
+        wrong.network_id = 12345;
+        let error = wrong.check().unwrap_err();
+        assert_eq!(error, "upgrades: those of network 12345 are fixed, leave them out");
+        wrong.upgrades = None;
+        assert_eq!(wrong.check(), Ok(()));
     }
 }

@@ -235,7 +235,11 @@ fn what_a_network_file_says_must_make_sense() {
         ("/subnets/0/chains/0/config", json!("{\"a\":1}"), vec!["chain kv", "unknown field `a`"]),
         ("/subnets/0/chains/0/vmID", json!(id), vec!["chain kv", "no virtual machine", "kvvm"]),
         ("/peers/0/stakingAddress", json!("here"), vec!["peers[0].stakingAddress", "ip:port"]),
-        ("/networkID", json!(5), vec!["--network-id is 88888", "network 5"]),
+        ("/networkID", json!(77), vec!["--network-id is 88888", "network 77"]),
+        ("/networkID", json!(5), vec!["upgrades", "network 5 are fixed"]),
+        ("/upgrades/etnaTime", json!("9999-12-02T00:00:00Z"), vec!["Etna", "but Fortuna"]),
+        ("/upgrades/etnaTime", json!("soon"), vec!["sastrugi.json", "\"soon\" is not a time"]),
+        ("/pChain/minimumHeight", json!(1), vec!["pChain.minimumHeight", "currentHeight"]),
     ] {
         let desk = Desk::new();
         desk.describe(pointer, value);

@@ -9,14 +9,18 @@
 //!   signed, [`summary`] a state summary with its outer block.
 //! * [`windower`]: who may propose in which slot; [`epoch`]: how long blocks refer to the same height
 //!   of the P-Chain.
+//! * [`verify`]: the rules for a block after its parent.
 //! * [`state`]: what the wrapper keeps on disk.
 
 pub mod block;
 mod codec;
 pub mod epoch;
 pub mod header;
+#[cfg(test)]
+mod model;
 pub mod state;
 pub mod summary;
+pub mod verify;
 pub mod windower;
 
 pub use block::{OuterBlock, PostForkBlock, PostForkOption};

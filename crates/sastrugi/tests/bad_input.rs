@@ -41,6 +41,10 @@ const DESCRIPTION_BYTES_MAX: u64 = 64 << 20;
 /// Largest body the API reads, in bytes.
 const BODY_BYTES_MAX: usize = 4 << 20;
 
+/// The ID of some node, once and twice.
+const NODE: &str = "NodeID-111111111111111111116DBWJs";
+const TWICE: &str = "NodeID-111111111111111111116DBWJs,NodeID-111111111111111111116DBWJs";
+
 /// A network of two nodes that never ran.
 struct Desk {
     network: NetworkDir,
@@ -217,7 +221,7 @@ fn a_network_file_must_be_there_and_right() {
 
 #[test]
 fn what_a_network_file_says_must_make_sense() {
-    let node = "NodeID-111111111111111111116DBWJs";
+    let node = NODE;
     let light = |node: &str| json!([{ "nodeID": node, "weight": 19 }]);
     let twice = json!([{ "nodeID": node, "weight": 20 }, { "nodeID": node, "weight": 20 }]);
     let id = "11111111111111111111111111111111LpoYY";
@@ -401,6 +405,14 @@ fn flags_are_known_and_have_values_that_make_sense() {
         (&["--track-subnets", "11111111111111111111111111111111LpoYY"], &["describes no subnet"]),
         (&["--bootstrap-ips", "127.0.0.1:1"], &["names 1 peers", "one ID for each address"]),
         (&["--bootstrap-ips", "here", "--bootstrap-ids", "NodeID-1"], &["\"here\" is not ip:port"]),
+        (&["--state-sync-ids", NODE], &["--state-sync-ips names 0 peers and --state-sync-ids 1"]),
+        (
+            &["--bootstrap-ips", "127.0.0.1:1,127.0.0.1:2", "--bootstrap-ids", TWICE],
+            &["--bootstrap-ids", "listed twice"],
+        ),
+        (&["--bootstrap-ancestors-max-containers-sent", "0"], &["must be above zero"]),
+        (&["--bootstrap-max-time-get-ancestors", "soon"], &["such as 30s"]),
+        (&["--state-sync-enabled=maybe"], &["--state-sync-enabled", "true or false"]),
         (&["--version", "--version-json"], &["not both"]),
     ] {
         desk.refuse_node(arguments, texts);
@@ -429,6 +441,7 @@ fn the_network_command_checks_what_it_is_asked_for() {
         (&["--load", "0"], &["--load: the rate must be above zero"]),
         (&["--load", "nan"], &["--load: the rate must be above zero"]),
         (&["--loda", "5"], &["'--loda'", "'--load'"]),
+        (&["add-node"], &["add-node", "--help"]),
         (&["--duration", "nan"], &["--duration: NaN seconds"]),
         (&["--http-port", "0"], &["'--http-port <PORT>'"]),
         (&["--http-port", "65535"], &["--http-port: ports end at 65535"]),

@@ -253,10 +253,10 @@ impl Chain {
         self.processing.remove(&id).map(|processing| processing.block)
     }
 
-    /// The summary of the state at a height, if it is stored. There is none of genesis.
+    /// The summary of the state at a height, if it is stored; that of genesis in any case.
     pub(crate) fn summary_at(&self, height: u64) -> Result<Option<Summary>, DbError> {
         let is_stored = versions::oldest(self.store())?.is_some_and(|oldest| oldest <= height);
-        if height == 0 || !is_stored {
+        if height > 0 && !is_stored {
             return Ok(None);
         }
         let Some(id) = blocks::id_at(&*self.db, height)? else { return Ok(None) };

@@ -57,7 +57,7 @@ fn peers_are_asked_in_turn_and_answered_seldom() {
     assert_eq!(peers.pull(Instant::ZERO, 3), Some((node(2), RequestId(0))));
     assert_eq!(peers.pull(Instant::ZERO, 3), None, "not yet");
     assert_eq!(peers.due(), Some(Instant::ZERO + INTERVAL));
-    assert_eq!(peers.pull(Instant::ZERO + INTERVAL, 0), Some((node(1), RequestId(1))));
+    assert_eq!(peers.pull(Instant::ZERO + INTERVAL, 0), Some((node(1), RequestId(2))));
 
     let now = Instant::ZERO + INTERVAL;
     assert!(peers.may_answer(node(1), now));

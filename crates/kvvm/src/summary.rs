@@ -3,6 +3,9 @@
 //! That is the block. Its height, its ID and the root of the state follow from it, and everything
 //! else that a jump brings (values, nonces, the index of keys) is in the state below that root. The
 //! bytes are fixed in `docs/kvvm.md`.
+//!
+//! Genesis has a summary like any other block, so that a young chain can name one too. Nobody is
+//! behind it.
 
 use bytes::Bytes;
 use sastrugi_types::{Id, hash::sha256};
@@ -10,7 +13,7 @@ use sastrugi_vm::StateSummary;
 
 use crate::{
     block::Block,
-    codec::{CODEC_VERSION, DecodeError, Reader, check_range},
+    codec::{CODEC_VERSION, DecodeError, Reader},
 };
 
 /// A state summary whose form is right.
@@ -28,10 +31,9 @@ impl Summary {
         Self { id: Id(sha256(&bytes)), block, bytes }
     }
 
-    /// Reads a summary: all of the bytes, in the one form they can have. There is none of genesis.
+    /// Reads a summary: all of the bytes, in the one form they can have.
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let block = Block::decode(Reader::new(bytes.clone())?.rest())?;
-        check_range("height", block.height(), 1, u64::MAX)?;
         Ok(Self { id: Id(sha256(&bytes)), block, bytes })
     }
 

@@ -1,4 +1,4 @@
-//! The bytes of transactions, blocks, genesis and roots, fixed in `testdata/vectors.json`.
+//! The bytes of transactions, blocks, genesis, roots, summaries and ranges, fixed in `testdata/vectors.json`.
 //!
 //! Set `KVVM_BLESS=1` to write the file anew after a deliberate change of the format.
 
@@ -6,14 +6,18 @@
 
 use std::{env, fs, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use sastrugi_kvvm::{
-    Block, Genesis, Kvvm, Operation, Target, Transaction,
+    Block, Genesis, Kvvm, Operation, Summary, Target, Transaction,
     api::{Decimal, Hex, OperationJson, TxJson},
     client::{self, Key, delete, put},
     genesis::Entry,
 };
-use sastrugi_types::Id;
-use sastrugi_vm::testkit::{Setup, TestNode};
+use sastrugi_types::{Id, Instant, NodeId, RequestId};
+use sastrugi_vm::{
+    StateSummary,
+    testkit::{Sent, Setup, TestNode},
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,29 @@ struct Vectors {
     genesis: Genesis,
     transactions: Vec<TransactionVector>,
     blocks: Vec<BlockVector>,
+    summaries: Vec<SummaryVector>,
+    ranges: Vec<RangeVector>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SummaryVector {
+    id: Id,
+    height: Decimal,
+    bytes: Hex,
+}
+
+/// What a node answers to a request for a part of its state.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeVector {
+    height: Decimal,
+    first: Hex,
+    last: Hex,
+    #[serde(rename = "bytesMax")]
+    bytes_max: u32,
+    request: Hex,
+    answer: Hex,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +112,61 @@ fn block_vector(block: &sastrugi_vm::Block) -> BlockVector {
     }
 }
 
+/// A request for the entries from one path to another.
+fn range_request(block: &BlockVector, first: [u8; 32], last: [u8; 32], bytes_max: u32) -> Bytes {
+    let (height, root) = (block.height.0.to_be_bytes(), &block.root.0);
+    let kind = [0, 1];
+    [&kind[..], &height, root, &first, &last, &bytes_max.to_be_bytes()].concat().into()
+}
+
+fn answer(node: &TestNode, request: &Bytes) -> Bytes {
+    let peer = NodeId([7; 20]);
+    node.sender.take();
+    node.vm.app_request(peer, RequestId(1), Instant::MAX, request.clone()).unwrap();
+    let sent = node.sender.take();
+    let answer = sent.iter().find_map(|sent| match sent {
+        Sent::Response(to, RequestId(1), bytes) if *to == peer => Some(bytes.clone()),
+        _ => None,
+    });
+    answer.unwrap()
+}
+
+/// Ranges of the state after a block: all of it, a lane, one that ends early, and a gap.
+fn ranges(node: &TestNode, block: &BlockVector) -> Vec<RangeVector> {
+    let path = |byte: u8, rest: u8| {
+        let mut path = [rest; 32];
+        path[0] = byte;
+        path
+    };
+    let parts = [
+        (path(0, 0), path(0xff, 0xff), 1 << 18),
+        (path(0x80, 0), path(0x8f, 0xff), 1 << 18),
+        (path(0x30, 0), path(0xff, 0xff), 100),
+        (path(0x01, 0), path(0x01, 0xff), 1 << 18),
+    ];
+    let vector = |(first, last, bytes_max)| {
+        let request = range_request(block, first, last, bytes_max);
+        RangeVector {
+            height: block.height,
+            first: Hex(first.to_vec().into()),
+            last: Hex(last.to_vec().into()),
+            bytes_max,
+            answer: Hex(answer(node, &request)),
+            request: Hex(request),
+        }
+    };
+    parts.map(vector).into()
+}
+
+fn summaries(node: &TestNode, heights: u64) -> Vec<SummaryVector> {
+    let ability = node.vm.state_sync().unwrap();
+    let vector = |height| {
+        let StateSummary { id, height, bytes } = ability.summary_at(height).unwrap().unwrap();
+        SummaryVector { id, height: Decimal(height), bytes: Hex(bytes) }
+    };
+    (1..heights).map(vector).collect()
+}
+
 fn make() -> Vectors {
     let node = TestNode::start(Setup::new(|| Arc::new(Kvvm::new()), genesis().to_json())).unwrap();
     let first = node.vm.get_block(node.vm.last_accepted().unwrap()).unwrap().unwrap();
@@ -103,7 +185,9 @@ fn make() -> Vectors {
         }
         blocks.push(block_vector(&node.build_and_accept().unwrap()));
     }
-    Vectors { target: TARGET, genesis: genesis(), transactions, blocks }
+    let summaries = summaries(&node, blocks.len() as u64);
+    let ranges = ranges(&node, &blocks[1]);
+    Vectors { target: TARGET, genesis: genesis(), transactions, blocks, summaries, ranges }
 }
 
 fn stored() -> Vectors {
@@ -148,5 +232,14 @@ fn these_bytes_are_read_and_accepted() {
             node.vm.verify(&block, None).unwrap();
             node.accept(block.id).unwrap();
         }
+    }
+    assert_eq!(summaries(&node, vectors.blocks.len() as u64), vectors.summaries);
+    for vector in &vectors.summaries {
+        let summary = Summary::decode(vector.bytes.0.clone()).unwrap();
+        assert_eq!((summary.id(), summary.block().height()), (vector.id, vector.height.0));
+        assert_eq!(summary.block().id(), vectors.blocks[vector.height.0 as usize].id);
+    }
+    for vector in &vectors.ranges {
+        assert_eq!(answer(&node, &vector.request.0), vector.answer.0);
     }
 }

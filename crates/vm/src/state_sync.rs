@@ -66,7 +66,8 @@ pub trait StateSyncableVm: Send + Sync {
     fn ongoing_summary(&self) -> Result<Option<StateSummary>, VmError>;
 
     /// The most recent summary of the accepted chain whose state can be served, `None` if there is
-    /// none yet.
+    /// none. A node whose peers are all silent about this keeps asking, so a VM whose chain is
+    /// still short better has a summary of genesis, which is [skipped](StateSyncMode::Skipped).
     fn last_summary(&self) -> Result<Option<StateSummary>, VmError>;
 
     /// Reads a summary. A pure function of the bytes, which are exactly one summary and untrusted.

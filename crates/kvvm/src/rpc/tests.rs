@@ -27,7 +27,8 @@ fn node() -> TestNode {
     };
     let genesis = Genesis { timestamp_ms: Decimal(5), entries: vec![entry] };
     let setup = Setup::new(|| Arc::new(Kvvm::new()), genesis.to_json());
-    TestNode::start(Setup { config: r#"{"stateHistory": 2}"#.into(), ..setup }).unwrap()
+    let config = r#"{"stateHistory": 2, "stateSyncSummaries": 0}"#;
+    TestNode::start(Setup { config: config.into(), ..setup }).unwrap()
 }
 
 fn ask<A: Serialize, R: DeserializeOwned>(

@@ -73,9 +73,9 @@ impl Nodes<'_> {
         depth: usize,
         slots: Slots,
     ) -> Result<ChildRecord, StateError> {
-        let node = NodeRecord::inner(slots);
-        self.put(path, depth, &node)?;
-        Ok(ChildRecord::inner(&slots, self.height))
+        let child = ChildRecord::inner(&slots, self.height);
+        self.put(path, depth, &NodeRecord::inner(slots))?;
+        Ok(child)
     }
 }
 
@@ -150,7 +150,7 @@ impl Lane {
                 (0..64).take_while(|at| nibble(&last.path, *at) == nibble(&leaf.path, *at));
             let shared = shared.count();
             if self.open.len() < shared {
-                self.open.resize(shared, [None; 16]);
+                self.open.resize(shared, Slots::default());
             }
             self.settle(nodes, &last, shared)?;
         }
@@ -173,8 +173,8 @@ impl Lane {
             if above <= depth {
                 break;
             }
-            child = nodes.inner(&leaf.path, above, *lowest)?;
-            self.open.pop();
+            let slots = self.open.pop().unwrap_or_default();
+            child = nodes.inner(&leaf.path, above, slots)?;
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Lane {
             return Ok(Top::Leaf(last));
         }
         self.settle(nodes, &last, 1)?;
-        let slots = self.open.pop().unwrap_or([None; 16]);
+        let slots = self.open.pop().unwrap_or_default();
         Ok(Top::Inner(nodes.inner(&last.path, 1, slots)?))
     }
 }
@@ -215,7 +215,7 @@ pub(crate) fn close(
         }
         (Some(Top::Leaf(leaf)), None) => nodes.leaf(leaf, 0)?.hash,
         _ => {
-            let mut slots: Slots = [None; 16];
+            let mut slots = Slots::default();
             for (slot, top) in slots.iter_mut().zip(&tops) {
                 *slot = match top {
                     Top::Empty => None,
@@ -232,7 +232,7 @@ pub(crate) fn close(
 /// The nibbles of a path from the top.
 const fn nibble(path: &Path, at: usize) -> u8 {
     let byte = path[at / 2];
-    if at % 2 == 0 { byte >> 4 } else { byte & 0x0f }
+    if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
 }
 
 /// The path after one, `None` after the last.

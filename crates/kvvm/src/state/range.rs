@@ -118,7 +118,7 @@ impl Range {
             entries.push(entry);
         }
         let mut prover = Prover { store, span, steps: Vec::new() };
-        prover.node(tree::node_at(store, height, &[])?, &Place::ROOT, &[])?;
+        prover.node(&tree::node_at(store, height, &[])?, &Place::ROOT, &[])?;
         Ok((Self { entries, steps: prover.steps }, prover.span.last))
     }
 
@@ -274,13 +274,13 @@ struct Prover<'a> {
 }
 
 impl Prover<'_> {
-    fn node(&mut self, node: NodeRecord, place: &Place, nibbles: &[u8]) -> Result<(), StateError> {
+    fn node(&mut self, node: &NodeRecord, place: &Place, nibbles: &[u8]) -> Result<(), StateError> {
         match node {
-            NodeRecord::Inner { children, .. } => self.slots(&children, 0, place, nibbles),
+            NodeRecord::Inner { children, .. } => self.slots(&**children, 0, place, nibbles),
             NodeRecord::Leaf(leaf) => {
                 if self.span.side(place) == Side::Across {
                     let is_inside = self.span.contains(&leaf.path);
-                    self.steps.push(if is_inside { Step::End } else { Step::Foreign(leaf) });
+                    self.steps.push(if is_inside { Step::End } else { Step::Foreign(*leaf) });
                 }
                 Ok(())
             }
@@ -316,7 +316,7 @@ impl Prover<'_> {
             (Some((at, child)), None) if child.is_leaf() || slots.len() == 1 => {
                 let nibbles = [nibbles, &[at]].concat();
                 let node = tree::node_at(self.store, child.version, &nibbles)?;
-                self.node(node, place, &nibbles)?;
+                self.node(&node, place, &nibbles)?;
             }
             _ => {
                 self.steps.push(Step::Inner);
@@ -353,7 +353,7 @@ impl<'a> Leaves<'a> {
                 return Ok(self.span.contains(&path).then_some(path));
             }
             NodeRecord::Inner { children, .. } => {
-                for (nibble, child) in (0_u8..16).zip(&children).rev() {
+                for (nibble, child) in (0_u8..16).zip(&*children).rev() {
                     let Some(child) = child else { continue };
                     let nibbles = [nibbles, &[nibble]].concat();
                     if self.span.side(&Place::of_node(&nibbles)) != Side::Outside {

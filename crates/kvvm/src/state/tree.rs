@@ -98,7 +98,7 @@ pub(super) enum ChildKind {
 }
 
 /// The children of a node, by their nibble.
-pub(super) type Slots = [Option<ChildRecord>; 16];
+pub(super) type Slots = Box<[Option<ChildRecord>; 16]>;
 
 impl ChildRecord {
     pub(super) fn leaf(leaf: &Leaf, version: u64) -> Self {
@@ -106,8 +106,8 @@ impl ChildRecord {
     }
 
     pub(super) fn inner(slots: &Slots, version: u64) -> Self {
-        let kind = ChildKind::Inner { leaf_count: leaf_count(slots) };
-        Self { hash: slots_hash(slots), version, kind }
+        let kind = ChildKind::Inner { leaf_count: leaf_count(&**slots) };
+        Self { hash: slots_hash(&**slots), version, kind }
     }
 
     pub(super) const fn is_leaf(&self) -> bool {
@@ -118,11 +118,12 @@ impl ChildRecord {
 impl NodeRecord {
     pub(super) fn inner(children: Slots) -> Self {
         let children_count = children.iter().flatten().count() as u64;
-        Self::Inner { children, children_count, leaf_count: leaf_count(&children) }
+        let leaf_count = leaf_count(&*children);
+        Self::Inner { children, children_count, leaf_count }
     }
 }
 
-fn leaf_count(slots: &Slots) -> u64 {
+fn leaf_count(slots: &[Option<ChildRecord>]) -> u64 {
     let count = |child: &ChildRecord| match child.kind {
         ChildKind::Leaf => 1,
         ChildKind::Inner { leaf_count } => leaf_count,

@@ -124,3 +124,7 @@ impl Drop for Slot<'_> {
         self.0.store(false, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

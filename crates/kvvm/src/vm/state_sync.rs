@@ -2,7 +2,8 @@
 //!
 //! A summary is that of an accepted block, so any block whose state is still stored has one. The
 //! last one named to others is at a multiple of the interval in the config: then many nodes name
-//! the same.
+//! the same. Where there is none yet, it is that of genesis: whoever asks hears that nobody is far
+//! ahead, instead of nothing.
 
 use bytes::Bytes;
 use sastrugi_vm::{StateSummary, StateSyncMode, StateSyncableVm, VmError};
@@ -32,7 +33,11 @@ impl StateSyncableVm for Kvvm {
         let chain = running.chain.lock();
         let last = chain.last_accepted().height();
         let height = last - last % running.sync_settings.summary_interval;
-        Ok(chain.summary_at(height)?.map(|summary| summary.to_vm()))
+        let summary = match chain.summary_at(height)? {
+            None => chain.summary_at(0)?,
+            summary => summary,
+        };
+        Ok(summary.map(|summary| summary.to_vm()))
     }
 
     fn parse_summary(&self, bytes: Bytes) -> Result<StateSummary, VmError> {

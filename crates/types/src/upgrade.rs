@@ -35,27 +35,36 @@ use crate::{
 
 /// An upgrade. They become active in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "these are names")]
 pub enum Upgrade {
+    /// First phase of Apricot.
     ApricotPhase1,
+    /// Second phase of Apricot.
     ApricotPhase2,
+    /// Third phase of Apricot.
     ApricotPhase3,
-    /// Blocks get proposers (Snowman++).
+    /// Fourth phase of Apricot: blocks get proposers (Snowman++).
     ApricotPhase4,
+    /// Fifth phase of Apricot.
     ApricotPhase5,
+    /// What was done shortly before the sixth phase of Apricot.
     ApricotPhasePre6,
+    /// Sixth phase of Apricot.
     ApricotPhase6,
+    /// What was done shortly after it.
     ApricotPhasePost6,
+    /// Banff.
     Banff,
-    /// The X-Chain becomes a linear chain.
+    /// Cortina: the X-Chain becomes a linear chain.
     Cortina,
-    /// Each proposer has a slot.
+    /// Durango: each proposer has a slot.
     Durango,
+    /// Etna: blocks are verified under a height of the P-Chain.
     Etna,
+    /// Fortuna.
     Fortuna,
-    /// Blocks belong to epochs.
+    /// Granite: blocks belong to epochs.
     Granite,
-    /// Not scheduled yet.
+    /// Helicon, for which no time was agreed yet.
     Helicon,
 }
 
@@ -90,30 +99,44 @@ impl fmt::Display for Upgrade {
 /// When each upgrade of a network becomes active, and the constants that came with some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default = "UpgradeSchedule::always")]
-#[expect(missing_docs, reason = "the times are those of the upgrades of the same names")]
 pub struct UpgradeSchedule {
+    /// When [`Upgrade::ApricotPhase1`] becomes active.
     pub apricot_phase1_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhase2`] becomes active.
     pub apricot_phase2_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhase3`] becomes active.
     pub apricot_phase3_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhase4`] becomes active.
     pub apricot_phase4_time: UpgradeTime,
     /// The lowest height of the P-Chain that the first block with a proposer may name.
     pub apricot_phase4_min_p_chain_height: u64,
+    /// When [`Upgrade::ApricotPhase5`] becomes active.
     pub apricot_phase5_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhasePre6`] becomes active.
     pub apricot_phase_pre6_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhase6`] becomes active.
     pub apricot_phase6_time: UpgradeTime,
+    /// When [`Upgrade::ApricotPhasePost6`] becomes active.
     pub apricot_phase_post6_time: UpgradeTime,
+    /// When [`Upgrade::Banff`] becomes active.
     pub banff_time: UpgradeTime,
+    /// When [`Upgrade::Cortina`] becomes active.
     pub cortina_time: UpgradeTime,
     /// The last vertex of the X-Chain's DAG.
     #[serde(rename = "cortinaXChainStopVertexID")]
     pub cortina_x_chain_stop_vertex_id: Id,
+    /// When [`Upgrade::Durango`] becomes active.
     pub durango_time: UpgradeTime,
+    /// When [`Upgrade::Etna`] becomes active.
     pub etna_time: UpgradeTime,
+    /// When [`Upgrade::Fortuna`] becomes active.
     pub fortuna_time: UpgradeTime,
+    /// When [`Upgrade::Granite`] becomes active.
     pub granite_time: UpgradeTime,
     /// Length of an epoch.
     #[serde(with = "nanos")]
     pub granite_epoch_duration: Duration,
+    /// When [`Upgrade::Helicon`] becomes active.
     pub helicon_time: UpgradeTime,
 }
 

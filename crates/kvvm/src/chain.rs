@@ -14,7 +14,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use sastrugi_types::Id;
-use sastrugi_vm::db::{Batch, Database, DbError, Durability};
+use sastrugi_vm::{
+    VmError,
+    db::{Batch, Database, DbError, Durability},
+};
 
 use crate::{
     block::{Block, Header},
@@ -179,13 +182,7 @@ impl Chain {
         let view = self.view(&branch);
         let mut draft = Draft::new(self.target, &view);
         for transaction in block.transactions() {
-            match draft.add(transaction) {
-                Ok(()) => {}
-                Err(AddError::State(error)) => return Err(error.into()),
-                Err(AddError::Transaction(error)) => {
-                    return Err(BlockError::Transaction { id: transaction.id(), error });
-                }
-            }
+            draft.execute(transaction)?;
         }
         let layer = view.apply(draft.changes)?;
         if layer.root() != block.root() {
@@ -233,19 +230,50 @@ impl Chain {
         if processing.block.parent() != self.last_accepted.id() {
             return Ok(None);
         }
-        let mut batch = Batch::new();
-        versions::store(self.store(), &mut batch, &processing.layer)?;
-        blocks::store(&mut batch, &processing.block, self.generation);
-        if let Some(history) = self.state_history {
-            let oldest = processing.block.height().saturating_sub(history.max(1));
-            versions::forget(self.store(), &mut batch, oldest)?;
-        }
-        self.db.write(&batch, Durability::Buffered)?;
+        self.write_accepted(&processing.block, &processing.layer)?;
         let accepted = self.processing.remove(&id).map(|processing| processing.block);
         if let Some(block) = &accepted {
             self.last_accepted = block.clone();
         }
         Ok(accepted)
+    }
+
+    fn write_accepted(&self, block: &Block, layer: &Layer) -> Result<(), StateError> {
+        let mut batch = Batch::new();
+        versions::store(self.store(), &mut batch, layer)?;
+        blocks::store(&mut batch, block, self.generation);
+        if let Some(history) = self.state_history {
+            let oldest = block.height().saturating_sub(history.max(1));
+            versions::forget(self.store(), &mut batch, oldest)?;
+        }
+        Ok(self.db.write(&batch, Durability::Buffered)?)
+    }
+
+    /// Accepts a block made of signed transactions, on the last accepted one. There must not be
+    /// processing blocks.
+    pub(crate) fn append(
+        &mut self,
+        timestamp_ms: u64,
+        transactions: Vec<Transaction>,
+    ) -> Result<&Block, BlockError> {
+        debug_assert!(self.processing.is_empty(), "a history has no forks");
+        let view = self.view(&[]);
+        let mut draft = Draft::new(self.target, &view);
+        for transaction in &transactions {
+            draft.execute(transaction)?;
+        }
+        let layer = view.apply(draft.changes)?;
+        let header = Header {
+            parent: self.last_accepted.id(),
+            height: self.last_accepted.height() + 1,
+            timestamp_ms,
+            root: layer.root(),
+        };
+        let block = Block::new(header, transactions);
+        check_header(&block, &self.last_accepted, None)?;
+        self.write_accepted(&block, &layer)?;
+        (self.preferred, self.last_accepted) = (block.id(), block);
+        Ok(&self.last_accepted)
     }
 
     /// Rejects a processing block. Gives it; `None` if it was not processing.
@@ -344,6 +372,15 @@ fn check_header(block: &Block, parent: &Block, now_ms: Option<u64>) -> Result<()
     Ok(())
 }
 
+impl From<BlockError> for VmError {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::State(error) => error.into(),
+            error => Self::invalid(error.to_string()),
+        }
+    }
+}
+
 /// What the transactions of a block lead to, one after another.
 struct Draft<'a> {
     target: Target,
@@ -360,6 +397,14 @@ enum AddError {
 impl<'a> Draft<'a> {
     fn new(target: Target, view: &'a View<'a>) -> Self {
         Self { target, view, nonces: BTreeMap::new(), changes: Changes::default() }
+    }
+
+    /// Executes a transaction of a block.
+    fn execute(&mut self, transaction: &Transaction) -> Result<(), BlockError> {
+        self.add(transaction).map_err(|error| match error {
+            AddError::State(error) => error.into(),
+            AddError::Transaction(error) => BlockError::Transaction { id: transaction.id(), error },
+        })
     }
 
     /// Executes a signed transaction, all of it or nothing.

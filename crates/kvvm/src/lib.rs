@@ -55,6 +55,7 @@
 //! | [`Summary`], `sync` | jumping to a recent state, and serving those who do |
 //! | `mempool`, `gossip`, `intake` | transactions that wait, and how they get here |
 //! | `rpc`, [`api`], [`client`] | what a client says and hears |
+//! | [`history`] | a long chain without an engine, for tests |
 //! | [`vm`] | the traits of `sastrugi-vm`, each call sent to where it belongs |
 //!
 //! # What a VM author can take from here
@@ -79,6 +80,7 @@ mod committed;
 pub mod config;
 pub mod genesis;
 mod gossip;
+pub mod history;
 mod intake;
 mod json;
 mod mempool;

@@ -1,16 +1,24 @@
 //! Weights by index, and which index owns a unit of weight.
 
+use std::hint::select_unpredictable;
+
 /// A binary indexed tree: entry `i`, counted from 1, holds the sum of the `i & −i` weights that end
 /// with weight `i`. Sums wrap; they are right as long as all weights together fit 64 bits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WeightTree {
+    /// As many as a power of two; those without a weight are [`VACANT`].
     sums: Vec<u64>,
+    weights: usize,
 }
+
+/// More than any unit's number, so that a search never goes past it.
+const VACANT: u64 = u64::MAX;
 
 impl WeightTree {
     /// Appends a weight.
     pub(super) fn push(&mut self, weight: u64) {
-        let position = self.sums.len() + 1;
+        self.weights += 1;
+        let position = self.weights;
         let stop = position & (position - 1);
         let mut sum = weight;
         let mut part = position - 1;
@@ -18,18 +26,23 @@ impl WeightTree {
             sum = sum.wrapping_add(self.sums[part - 1]);
             part &= part - 1;
         }
-        self.sums.push(sum);
+        self.sums.resize(position.next_power_of_two().max(self.sums.len()), VACANT);
+        self.sums[position - 1] = sum;
     }
 
     /// Removes the last weight.
     pub(super) fn pop(&mut self) {
-        self.sums.pop();
+        if let Some(last) = self.weights.checked_sub(1) {
+            self.sums[last] = VACANT;
+            self.weights = last;
+        }
     }
 
     /// Changes the weight at `index` from `old` to `new`.
     pub(super) fn change(&mut self, index: usize, old: u64, new: u64) {
         let mut position = index + 1;
-        while let Some(sum) = self.sums.get_mut(position - 1) {
+        while position <= self.weights {
+            let sum = &mut self.sums[position - 1];
             *sum = sum.wrapping_sub(old).wrapping_add(new);
             position += position & position.wrapping_neg();
         }
@@ -37,16 +50,15 @@ impl WeightTree {
 
     /// The index that owns unit number `unit`, which must be below the sum of all weights: the
     /// first one with more than `unit` units up to and including it.
+    #[inline]
     pub(super) fn index_of(&self, mut unit: u64) -> usize {
         let mut index = 0;
-        let mut step = (self.sums.len() + 1).next_power_of_two() / 2;
+        let mut step = self.sums.len() / 2;
         while step > 0 {
-            if let Some(sum) = self.sums.get(index + step - 1)
-                && *sum <= unit
-            {
-                unit -= sum;
-                index += step;
-            }
+            let sum = self.sums[index + step - 1];
+            let is_beyond = sum <= unit;
+            unit -= select_unpredictable(is_beyond, sum, 0);
+            index += select_unpredictable(is_beyond, step, 0);
             step /= 2;
         }
         index

@@ -10,8 +10,8 @@ use sastrugi_types::{
 };
 use sastrugi_vm::validators::ValidatorSet;
 
-/// Slots whose generators are seeded side by side.
-const LANES: usize = 4;
+/// Slots whose generators are seeded side by side: enough to keep the processor busy.
+const LANES: usize = 11;
 
 /// Validators in the order of their IDs, and the owner of each unit of weight.
 #[derive(Debug)]
@@ -40,29 +40,30 @@ impl Schedule {
 
     /// The validator that owns a unit of weight.
     pub(super) fn owner(&self, unit: u64) -> Option<NodeId> {
-        self.owners.index_of(unit).and_then(|index| self.nodes.get(index).copied())
+        self.owners.index_of(unit).map(|index| self.nodes[index])
     }
 
     /// The validator that a generator with this seed draws; none if there is no weight.
     pub(super) fn proposer(&self, seed: u64) -> Option<NodeId> {
         let [first] = first_of_mt19937_64([seed]);
-        self.drawn_by(FirstKnown::new(seed, first))
+        self.drawn_by(FirstKnown::new(seed, first)).map(|index| self.nodes[index])
     }
 
-    /// The first of these slots in which `node` is drawn.
+    /// The first of these slots in which `node` is drawn, given the seed of each.
     pub(super) fn first_slot_of(
         &self,
         node: NodeId,
         slots: Range<u64>,
         seed: impl Fn(u64) -> u64,
     ) -> Option<u64> {
+        let own = self.nodes.binary_search(&node).ok()?;
         for start in slots.clone().step_by(LANES) {
             let lanes: [u64; LANES] = std::array::from_fn(|lane| start.wrapping_add(lane as u64));
             let seeds = lanes.map(&seed);
             let firsts = first_of_mt19937_64(seeds);
             for (slot, (seed, first)) in lanes.into_iter().zip(seeds.into_iter().zip(firsts)) {
-                let proposer = self.drawn_by(FirstKnown::new(seed, first));
-                if slots.contains(&slot) && proposer == Some(node) {
+                let drawn = self.drawn_by(FirstKnown::new(seed, first));
+                if drawn == Some(own) && slots.contains(&slot) {
                     return Some(slot);
                 }
             }
@@ -70,9 +71,10 @@ impl Schedule {
         None
     }
 
-    fn drawn_by(&self, mut source: FirstKnown) -> Option<NodeId> {
+    /// The position of the validator that a generator draws.
+    fn drawn_by(&self, mut source: FirstKnown) -> Option<usize> {
         let last = self.total_weight().checked_sub(1)?;
-        self.owner(uniform_inclusive(&mut source, last))
+        self.owners.index_of(uniform_inclusive(&mut source, last))
     }
 }
 

@@ -33,6 +33,7 @@ impl Uniform {
     }
 
     /// Draws one more number; none once all were drawn.
+    #[inline]
     pub fn next<S: Source + ?Sized>(&mut self, source: &mut S) -> Option<u64> {
         let left = self.length.checked_sub(self.drawn).filter(|left| *left > 0)?;
         let slot = uniform_inclusive(source, left - 1) + self.drawn;
@@ -89,6 +90,7 @@ impl MovedNumbers {
         self.generation += 1;
     }
 
+    #[inline]
     fn get(&self, slot: u64) -> u64 {
         if self.entries.is_empty() {
             return slot;
@@ -98,6 +100,7 @@ impl MovedNumbers {
     }
 
     /// Puts `number` into `slot` and returns what stood there.
+    #[inline]
     fn replace(&mut self, slot: u64, number: u64) -> u64 {
         if 2 * self.used >= self.entries.len() {
             self.grow();
@@ -121,6 +124,7 @@ impl MovedNumbers {
         clippy::needless_bitwise_bool,
         reason = "which of the two conditions holds cannot be predicted, that one of them does can"
     )]
+    #[inline]
     fn position(&self, slot: u64) -> usize {
         let mask = self.entries.len() - 1;
         let mut position = slot as usize & mask;
@@ -133,6 +137,7 @@ impl MovedNumbers {
         }
     }
 
+    #[cold]
     fn grow(&mut self) {
         // Entries of generation 0 are vacant, so the live generation is never 0.
         self.generation = self.generation.max(1);

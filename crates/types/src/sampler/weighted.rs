@@ -12,20 +12,16 @@ use super::{SampleError, Source, Uniform};
 /// a draw take constant time where weights are alike (logarithmic time at worst).
 #[derive(Clone, Debug, Default)]
 pub struct WeightedHeap {
-    elements: Vec<Element>,
+    /// Weight and index of each element in heap order, see [`rank`].
+    ranks: Vec<u128>,
+    /// The weight of each element's subtree.
+    subtree_weights: Vec<u64>,
     /// The owners in the order of their units; those of weight 0 are left out.
     owners: Vec<Owner>,
     /// For each bucket of 2^`bucket_bits` units the position of the first unit's owner, and at the
     /// end the last owner.
-    guide: Vec<usize>,
+    guide: Vec<u32>,
     bucket_bits: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Element {
-    weight: u64,
-    subtree_weight: u64,
-    index: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +29,20 @@ struct Owner {
     /// The first unit behind its own.
     end: u64,
     index: usize,
+}
+
+/// One number for an element, so that sorting compares numbers: the complement of its weight, and
+/// its index.
+const fn rank(weight: u64, index: usize) -> u128 {
+    ((!weight as u128) << 64) | index as u128
+}
+
+const fn weight_of(rank: u128) -> u64 {
+    !((rank >> 64) as u64)
+}
+
+const fn index_of(rank: u128) -> usize {
+    rank as u64 as usize
 }
 
 impl WeightedHeap {
@@ -54,45 +64,49 @@ impl WeightedHeap {
         &mut self,
         weights: impl IntoIterator<Item = u64>,
     ) -> Result<(), SampleError> {
-        self.elements.clear();
+        self.ranks.clear();
+        self.owners.clear();
         let weights = weights.into_iter().enumerate();
-        self.elements.extend(weights.map(|(index, weight)| Element {
-            weight,
-            subtree_weight: weight,
-            index,
-        }));
-        self.elements.sort_unstable_by(|a, b| b.weight.cmp(&a.weight).then(a.index.cmp(&b.index)));
+        self.ranks.extend(weights.map(|(index, weight)| rank(weight, index)));
+        self.ranks.sort_unstable();
         let result = self.add_up();
         if result.is_err() {
-            self.elements.clear();
+            self.ranks.clear();
+            self.subtree_weights.clear();
         }
-        self.list_owners();
+        self.list_owners(0, 0);
         self.guide_to_owners();
         result
     }
 
     fn add_up(&mut self) -> Result<(), SampleError> {
-        for child in (1..self.elements.len()).rev() {
-            let weight = self.elements[child].subtree_weight;
-            let sum = &mut self.elements[(child - 1) / 2].subtree_weight;
+        let sums = &mut self.subtree_weights;
+        sums.clear();
+        sums.extend(self.ranks.iter().map(|rank| weight_of(*rank)));
+        for child in (1..sums.len()).rev() {
+            let weight = sums[child];
+            let sum = &mut sums[(child - 1) / 2];
             *sum = sum.checked_add(weight).ok_or(SampleError::WeightOverflow)?;
         }
         Ok(())
     }
 
-    fn list_owners(&mut self) {
-        self.owners.clear();
-        let mut end = 0;
-        let mut ahead = vec![0];
-        while let Some(position) = ahead.pop() {
-            // Below an element of weight 0 there are only such.
-            let Some(element) = self.elements.get(position).filter(|next| next.weight > 0) else {
-                continue;
-            };
-            end += element.weight;
-            self.owners.push(Owner { end, index: element.index });
-            ahead.extend([2 * position + 2, 2 * position + 1]);
+    /// Lists the owners of the subtree at a position, which comes after `end` units. Recursion goes
+    /// no deeper than the heap: the bits of a position bound it.
+    fn list_owners(&mut self, mut position: usize, mut end: u64) -> u64 {
+        // Below an element of weight 0 there are only such.
+        while let Some(rank) = self.ranks.get(position).filter(|rank| weight_of(**rank) > 0) {
+            end += weight_of(*rank);
+            self.owners.push(Owner { end, index: index_of(*rank) });
+            let (left, right) = (2 * position + 1, 2 * position + 2);
+            if right < self.ranks.len() {
+                end = self.list_owners(left, end);
+                position = right;
+            } else {
+                position = left;
+            }
         }
+        end
     }
 
     fn guide_to_owners(&mut self) {
@@ -101,38 +115,43 @@ impl WeightedHeap {
         let unit_bits = u64::BITS - (self.total_weight() - 1).leading_zeros();
         let guide_bits = usize::BITS - last.leading_zeros();
         self.bucket_bits = unit_bits.saturating_sub(guide_bits).min(u64::BITS - 1);
-        let buckets = ((self.total_weight() - 1) >> self.bucket_bits) + 1;
-        let mut owner = 0;
-        for bucket in 0..buckets {
-            while self.owners[owner].end <= bucket << self.bucket_bits {
-                owner += 1;
+        let mut bucket = 0;
+        for (position, owner) in (0u32..).zip(&self.owners) {
+            // The bucket of its last unit: it owns the first unit of each one up to there that none
+            // before it owns.
+            let last_bucket = (owner.end - 1) >> self.bucket_bits;
+            if last_bucket >= bucket {
+                let count = (last_bucket + 1 - bucket) as usize;
+                self.guide.extend(std::iter::repeat_n(position, count));
+                bucket = last_bucket + 1;
             }
-            self.guide.push(owner);
         }
-        self.guide.push(last);
+        self.guide.push(last as u32);
     }
 
     /// The sum of all weights.
     pub fn total_weight(&self) -> u64 {
-        self.elements.first().map_or(0, |root| root.subtree_weight)
+        self.subtree_weights.first().copied().unwrap_or_default()
     }
 
     /// The index that owns unit number `unit`; none if there are not so many units. Indices of
     /// weight 0 own nothing.
+    #[inline]
     pub fn index_of(&self, unit: u64) -> Option<usize> {
         if unit >= self.total_weight() {
             return None;
         }
         let bucket = (unit >> self.bucket_bits) as usize;
         let (first, last) = (self.guide[bucket], self.guide[bucket + 1]);
-        let owners = &self.owners[first..=last];
+        let owners = &self.owners[first as usize..=last as usize];
         let position = owners.partition_point(|owner| owner.end <= unit);
         owners.get(position).map(|owner| owner.index)
     }
 
     /// The elements in heap order: weight, weight of the subtree, index.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = (u64, u64, usize)> + '_ {
-        self.elements.iter().map(|element| (element.weight, element.subtree_weight, element.index))
+        let elements = self.ranks.iter().zip(&self.subtree_weights);
+        elements.map(|(rank, subtree_weight)| (weight_of(*rank), *subtree_weight, index_of(*rank)))
     }
 }
 
@@ -250,13 +269,13 @@ mod tests {
         }
         let mut position = 0;
         loop {
-            let element = heap.elements[position];
-            if unit < element.weight {
-                return Some(element.index);
+            let weight = weight_of(heap.ranks[position]);
+            if unit < weight {
+                return Some(index_of(heap.ranks[position]));
             }
-            unit -= element.weight;
+            unit -= weight;
             position = 2 * position + 1;
-            let left = heap.elements[position].subtree_weight;
+            let left = heap.subtree_weights[position];
             if unit >= left {
                 unit -= left;
                 position += 1;

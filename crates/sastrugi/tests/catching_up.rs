@@ -15,7 +15,7 @@ use std::{
 use rustix::process::Signal;
 use sastrugi::{
     client::KvClient,
-    description::SnowParameters,
+    description::{Sampling, SnowParameters, Subnet, Validators},
     kvvm::{
         api::{BlockInfo, TxStatus},
         client::{Key, put},
@@ -38,12 +38,17 @@ struct Network {
 impl Network {
     /// Makes it with this configuration of its chain.
     fn new(nodes: usize, chain: &Value) -> Self {
+        Self::described(nodes, |subnet| subnet.chains[0].config = chain.to_string())
+    }
+
+    /// Makes it with changes to the description of its subnet.
+    fn described(nodes: usize, change: impl FnOnce(&mut Subnet)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports::take();
         let parameters = SnowParameters::default();
         let plan = Plan { nodes, http_port: Some(ports.first()), parameters };
         let mut place = NetworkDir::create(&folder.path().join("network"), &plan).unwrap();
-        place.description.subnets[0].chains[0].config = chain.to_string();
+        change(&mut place.description.subnets[0]);
         place.save().unwrap();
         Self { place, folder, ports }
     }
@@ -156,15 +161,15 @@ fn stop(programs: Vec<(Program, Api)>) {
 fn a_node_that_waits_for_beacons_says_so_and_serves_nothing_of_its_chain() {
     let network = Network::new(3, &json!({}));
     let (alone, api) = network.launch(0);
-    let (status, health) = until("the chain has begun", || {
-        Some(api.health()).filter(|(_, health)| health["checks"]["kv"]["error"].is_string())
+    let wanted = "bootstrapping waits for beacons: weight 100 is connected, 225 is needed";
+    let (status, health) = until("the chain says why it waits", || {
+        let (status, health) = api.health();
+        let cause = health["checks"]["kv"]["error"].as_str()?;
+        cause.contains(wanted).then_some((status, health))
     });
     assert_eq!((status, &health["healthy"]), (503, &json!(false)));
     let checks = &health["checks"];
     assert_eq!(checks["bootstrapped"]["error"], "subnets not bootstrapped");
-    let cause = checks["kv"]["error"].as_str().unwrap();
-    let wanted = "bootstrapping waits for beacons: weight 100 is connected, 225 is needed";
-    assert!(cause.contains(wanted), "{cause}");
     let progress = &checks["kv"]["message"]["engine"]["bootstrap"];
     assert_eq!(progress["phase"], "waitingForBeacons");
     let chain = json!({"chain": CHAIN_NAME});
@@ -242,4 +247,56 @@ fn a_node_that_jumps_executes_only_the_rest() {
     assert_eq!(api.metric("avalanche_snowman_bs_accepted"), 3);
     stop(vec![(jumped, api)]);
     stop(validators);
+}
+
+#[test]
+fn where_every_peer_validates_a_chain_waits_for_peers_and_a_node_alone_for_nobody() {
+    let open = |subnet: &mut Subnet| {
+        subnet.sampling = Sampling::Connected;
+        subnet.validators = Validators::Always(Vec::new());
+    };
+    let network = Network::described(2, open);
+    let (one, api) = network.launch(0);
+    until("the chain waits", || {
+        let awaited = "weight 0 is connected, 1 is needed";
+        api.health().1["checks"]["kv"]["error"].as_str().filter(|error| error.contains(awaited))?;
+        Some(())
+    });
+    let other = network.launch(1);
+    for api in [&api, &other.1] {
+        api.wait_until_healthy();
+    }
+    let written = api.write(2);
+    until("the other follows", || (other.1.height() == written).then_some(()));
+    stop(vec![(one, api), other]);
+
+    let network = Network::described(1, open);
+    let (alone, api) = network.launch(0);
+    api.wait_until_healthy();
+    assert_eq!(api.write(2), 2);
+    stop(vec![(alone, api)]);
+}
+
+#[test]
+fn beacons_of_the_chain_stand_in_for_the_validators() {
+    let mut beacon = None;
+    let network = Network::described(3, |subnet| {
+        let Validators::Always(validators) = &subnet.validators else { panic!("{subnet:?}") };
+        beacon = Some(validators[1].node_id);
+        subnet.chains[0].beacons = beacon.into_iter().collect();
+    });
+    let waiting = network.launch(0);
+    until("the chain waits", || {
+        let awaited = "weight 0 is connected, 1 is needed";
+        let (_, health) = waiting.1.health();
+        health["checks"]["kv"]["error"].as_str().filter(|error| error.contains(awaited)).map(drop)
+    });
+    let beacon = network.launch(1);
+    let chain = json!({"chain": CHAIN_NAME});
+    for (_, api) in [&waiting, &beacon] {
+        until("one beacon is enough", || {
+            (api.info("info.isBootstrapped", &chain)["isBootstrapped"] == true).then_some(())
+        });
+    }
+    stop(vec![waiting, beacon]);
 }

@@ -229,7 +229,7 @@ fn a_node_can_be_added_without_being_started() {
     let place = desk.place("network");
     interrupt(desk.network("network", &["--json", "--nodes", "1"]));
     let port = (desk.ports.first() + 6).to_string();
-    for more in [&[][..], &["--no-start", "--http-port", &port]] {
+    for more in [&[][..], &["--no-start", "--state-sync", "--http-port", &port]] {
         let add = [&["network", "add-node", "--json", "--data-dir", &place][..], more].concat();
         let ended = Program::start(&desk.home(), &add).end();
         assert_eq!(events(&ended.assert_success().stdout, "notStarted").len(), 1);

@@ -135,7 +135,6 @@ impl Builder<'_> {
     ) -> Result<(ChainEntry, ChainThread), StartError> {
         let fault = |error: String| StartError::Other(format!("chain {}: {error}", chain.name));
         let parameters = subnet.parameters(&self.config.parameters);
-        let inner = make_vm(chain)?;
         let port = Arc::new(Port::new(
             chain.id,
             subnet.id,
@@ -144,13 +143,7 @@ impl Builder<'_> {
             self.clock.clone(),
         ));
         let events = Events::default();
-        let layer = Arc::new(VersionedDb::new(Arc::new(self.database.clone())));
-        self.initialize(&*inner, subnet, chain, &layer, &events, port.clone())?;
-        let ledger = Ledger::new(layer, chain.id);
-        match ledger.settle(&*inner).map_err(&fault)? {
-            Repair::Agreed => {}
-            repair => tracing::info!(chain = %chain.name, %repair, "the engine follows its VM"),
-        }
+        let (inner, ledger) = self.open(subnet, chain, &events, port.clone())?;
         let handlers = inner.create_handlers().map_err(|error| fault(error.to_string()))?;
         let peers = Arc::new(Peers::new(SystemRandom::new().next_u64()));
         self.validators.register_set_listener(subnet.id, peers.clone());
@@ -176,7 +169,7 @@ impl Builder<'_> {
             vm,
             events,
             gears,
-            inbox: inbox.clone(),
+            inbox,
             sender: port,
             sampler: Box::new(self.sampler(subnet.id, peers.clone())),
             peers: peers.clone(),
@@ -185,17 +178,7 @@ impl Builder<'_> {
             commit: Box::new(ledger),
             output: Box::new(Reporter { chain: chain.id, observer: self.observer.clone() }),
         });
-        let route = Route { subnet: subnet.id, inbox, admission: Arc::new(AdmitAll) };
-        self.router.lock().add_chain(chain.id, route);
-        let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
-        let thread = ChainThread::spawn(
-            machine,
-            inner.clone(),
-            &chain.name,
-            app_threads,
-            self.clock.clone(),
-            self.removal(chain.id),
-        )?;
+        let thread = self.launch(machine, inner.clone(), subnet, &chain.name)?;
         let entry = ChainEntry {
             id: chain.id,
             name: chain.name.clone(),
@@ -210,6 +193,42 @@ impl Builder<'_> {
             handlers,
         };
         Ok((entry, thread))
+    }
+
+    /// Initializes the chain's VM from its data, and brings the engine's record into line with it.
+    fn open(
+        &self,
+        subnet: &Subnet,
+        chain: &description::Chain,
+        events: &Events,
+        sender: Arc<dyn AppSender>,
+    ) -> Result<(Arc<dyn ChainVm>, Ledger), StartError> {
+        let vm = make_vm(chain)?;
+        let layer = Arc::new(VersionedDb::new(Arc::new(self.database.clone())));
+        self.initialize(&*vm, subnet, chain, &layer, events, sender)?;
+        let ledger = Ledger::new(layer, chain.id);
+        let fault = |error| StartError::Other(format!("chain {}: {error}", chain.name));
+        match ledger.settle(&*vm).map_err(fault)? {
+            Repair::Agreed => {}
+            repair => tracing::info!(chain = %chain.name, %repair, "the engine follows its VM"),
+        }
+        Ok((vm, ledger))
+    }
+
+    /// Lets the router know the chain, and starts its threads.
+    fn launch(
+        &self,
+        machine: Chain,
+        vm: Arc<dyn ChainVm>,
+        subnet: &Subnet,
+        name: &str,
+    ) -> Result<ChainThread, StartError> {
+        let inbox = machine.inbox().clone();
+        let route = Route { subnet: subnet.id, inbox, admission: Arc::new(AdmitAll) };
+        self.router.lock().add_chain(machine.id(), route);
+        let app_threads = self.config.values.number("consensus-app-concurrency") as usize;
+        let removal = self.removal(machine.id());
+        ChainThread::spawn(machine, vm, name, app_threads, self.clock.clone(), removal)
     }
 
     fn sampler(&self, subnet: Id, peers: Arc<Peers>) -> SubnetSampler {

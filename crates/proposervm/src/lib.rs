@@ -18,11 +18,17 @@ pub mod epoch;
 pub mod header;
 #[cfg(test)]
 mod model;
+mod schedule;
 pub mod state;
+pub mod stats;
 pub mod summary;
+mod tree;
 pub mod verify;
+pub mod vm;
 pub mod windower;
 
 pub use block::{OuterBlock, PostForkBlock, PostForkOption};
 pub use epoch::Epoch;
+pub use stats::Stats;
+pub use vm::{Config, ProposerVm};
 pub use windower::Windower;

@@ -53,6 +53,10 @@ pub struct Setup {
     pub network_id: u32,
     /// The chain.
     pub chain_id: Id,
+    /// The node.
+    pub node_id: NodeId,
+    /// The P-Chain as the node sees it.
+    pub validators: Arc<dyn ValidatorState>,
     /// Decides all randomness.
     pub seed: u64,
     /// The gear the node starts in: [`State::NormalOp`] after bootstrapping, [`State::Bootstrapping`],
@@ -70,6 +74,8 @@ impl Setup {
             upgrade: Bytes::new(),
             network_id: 12_345,
             chain_id: Id([0xc4; 32]),
+            node_id: NodeId([0x4e; 20]),
+            validators: Arc::new(NoValidators),
             seed: 1,
             gear: State::NormalOp,
         }
@@ -133,7 +139,7 @@ impl TestNode {
     }
 
     fn init(&self) -> Result<VmInit, VmError> {
-        let Setup { network_id, chain_id, seed, .. } = self.setup;
+        let Setup { network_id, chain_id, node_id, seed, .. } = self.setup;
         let mut random = [0; bls::SECRET_KEY_BYTES];
         random[..8].copy_from_slice(&seed.to_be_bytes());
         let key =
@@ -145,13 +151,13 @@ impl TestNode {
                 upgrades: Arc::new(UpgradeSchedule::of_network(network_id)),
                 subnet_id: Id([0x5b; 32]),
                 chain_id,
-                node_id: NodeId([0x4e; 20]),
+                node_id,
                 public_key: Some(Bytes::copy_from_slice(&public_key)),
                 x_chain_id: Id::EMPTY,
                 c_chain_id: Id::EMPTY,
                 avax_asset_id: Id::EMPTY,
                 data_dir: PathBuf::new(),
-                validators: Arc::new(NoValidators),
+                validators: Arc::clone(&self.setup.validators),
             },
             db: Arc::<VersionedDb>::clone(&self.layer),
             committed: self.layer.committed(),
@@ -280,25 +286,40 @@ impl fmt::Debug for TestNode {
     }
 }
 
-/// A clock that stands until it is moved. Its calendar begins at [`START_UNIX_SECS`].
-#[derive(Debug, Default)]
-pub struct TestClock(AtomicU64);
+/// A clock that stands until it is moved.
+#[derive(Debug)]
+pub struct TestClock {
+    start: WallTime,
+    elapsed_nanos: AtomicU64,
+}
 
 impl TestClock {
+    /// A clock whose calendar begins here, in seconds since the Unix epoch.
+    pub const fn at(unix_secs: i64) -> Self {
+        Self { start: WallTime::from_unix_secs(unix_secs), elapsed_nanos: AtomicU64::new(0) }
+    }
+
     /// Moves it forward.
     pub fn advance(&self, span: Duration) {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_add(nanos, Ordering::AcqRel);
+        self.elapsed_nanos.fetch_add(nanos, Ordering::AcqRel);
+    }
+}
+
+impl Default for TestClock {
+    /// Its calendar begins at [`START_UNIX_SECS`].
+    fn default() -> Self {
+        Self::at(START_UNIX_SECS)
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Instant {
-        Instant(self.0.load(Ordering::Acquire))
+        Instant(self.elapsed_nanos.load(Ordering::Acquire))
     }
 
     fn wall(&self) -> WallTime {
-        WallTime::from_unix_secs(START_UNIX_SECS) + self.now().since(Instant::ZERO)
+        self.start + self.now().since(Instant::ZERO)
     }
 }
 

@@ -34,6 +34,7 @@ use sastrugi_types::{Id, NodeId, WallTime, codec::CodecError};
 use crate::Epoch;
 
 pub use build::BlockTemplate;
+pub(crate) use parse::Unverified;
 
 /// The types of outer blocks in their encoding.
 const BLOCK_TYPE: u32 = 0;

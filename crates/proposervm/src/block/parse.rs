@@ -40,7 +40,7 @@ impl OuterBlock {
 }
 
 /// A block whose signature was not looked at.
-struct Unverified {
+pub(crate) struct Unverified {
     block: OuterBlock,
     certificate: Option<Certificate>,
     signature: Bytes,
@@ -49,7 +49,18 @@ struct Unverified {
 }
 
 impl Unverified {
-    fn read(bytes: Bytes) -> Result<Self, BlockError> {
+    /// The block.
+    pub(crate) const fn block(&self) -> &OuterBlock {
+        &self.block
+    }
+
+    /// The block.
+    pub(crate) fn into_block(self) -> OuterBlock {
+        self.block
+    }
+
+    /// Reads what can be read without the chain.
+    pub(crate) fn read(bytes: Bytes) -> Result<Self, BlockError> {
         let whole = bytes.clone();
         let mut unpacker = codec::unpacker(&whole)?;
         match unpacker.unpack_u32()? {
@@ -105,7 +116,8 @@ impl Unverified {
         })
     }
 
-    fn verify(&self, chain: Id) -> Result<(), BlockError> {
+    /// Checks what [`OuterBlock::parse`] does beyond reading.
+    pub(crate) fn verify(&self, chain: Id) -> Result<(), BlockError> {
         let block = &self.block;
         if self.has_epoch && block.as_block().is_some_and(|block| block.epoch.is_none()) {
             return Err(BlockError::MissingEpoch);

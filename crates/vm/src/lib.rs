@@ -10,6 +10,7 @@
 pub mod alias;
 pub mod app;
 pub mod block;
+pub mod block_cache;
 pub mod chain_vm;
 pub mod connector;
 pub mod db;

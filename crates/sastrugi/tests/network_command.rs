@@ -213,6 +213,9 @@ fn a_node_that_is_added_catches_up_and_follows() {
         Some(()).filter(|()| height(&desk.ask("network", &get)) == 6)
     });
     interrupt(network);
+    let fresh = ["network", "--fresh", "--data-dir", &place];
+    let refused = Program::start(&desk.home(), &fresh).end();
+    assert!(refused.stderr.contains("node 3 runs already"), "{refused:?}");
     interrupt(added);
     let network = desk.network("network", &["--json"]);
     let started = events(&network.stdout(), "node");

@@ -188,7 +188,7 @@ fn open_or_create(
     }
     let _held = NetworkDir::open(&place)?.lock()?;
     let mut network = NetworkDir::open(&place)?;
-    let nodes = nodes_to_start(&network)?;
+    let nodes = nodes_to_start(&network, options.fresh)?;
     if options.fresh {
         return create();
     }
@@ -215,13 +215,14 @@ fn open_or_create(
     Ok((network, nodes))
 }
 
-/// All nodes, but for added ones that run in a process of their own. No other may run.
-fn nodes_to_start(network: &NetworkDir) -> Result<Vec<usize>, StartError> {
+/// All nodes, but for added ones that run in a process of their own. No other may run, and none at
+/// all when the network is to be moved aside.
+fn nodes_to_start(network: &NetworkDir, is_moved: bool) -> Result<Vec<usize>, StartError> {
     let mut nodes = Vec::new();
     for number in 0..network.description.peers.len() {
         match network.process(number)? {
             None => nodes.push(number),
-            Some(_) if !network.is_validator(number) => {}
+            Some(_) if !is_moved && !network.is_validator(number) => {}
             Some(process) => {
                 return Err(StartError::file(
                     &network.path,

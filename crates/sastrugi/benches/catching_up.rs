@@ -11,7 +11,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
 
-#[path = "catching_up/history.rs"]
+#[path = "../tests/support/history.rs"]
 mod history;
 
 use std::{

@@ -76,9 +76,10 @@ impl NodeIdentity {
     ) -> Result<LoadedIdentity, StartError> {
         let fresh = Self::generate()?;
         let mut unsaved = Vec::new();
-        let (staking, new_pair) = load_staking(certificate, key, &fresh)?;
-        if let Some((certificate, key)) = new_pair {
-            unsaved.push((key.to_path_buf(), staking.private_key_pem().into()));
+        let (staking, unsaved_pair) = load_staking(certificate, key, &fresh)?;
+        if let Some((certificate, key)) = unsaved_pair {
+            let key = key.map(|key| (key.to_path_buf(), staking.private_key_pem().into()));
+            unsaved.extend(key);
             unsaved.push((certificate.to_path_buf(), staking.certificate_pem().into()));
         }
         let (signer, new_signer) = load_signer(signer, &fresh)?;
@@ -108,22 +109,33 @@ impl LoadedIdentity {
         &self.identity
     }
 
-    /// Writes the new keys.
+    /// Writes the new keys: all of them beside their places, and then in their places. So a process
+    /// that ends in between leaves nothing, or what [`NodeIdentity::load`] goes on with.
     pub fn save(self) -> Result<NodeIdentity, StartError> {
         for (path, bytes) in &self.unsaved {
-            write_new(path, bytes, KEY_MODE)?;
+            let beside = beside(path);
+            if fs::read(&beside).is_ok_and(|found| found == *bytes) {
+                continue;
+            }
+            // What an interrupted write left behind.
+            drop(fs::remove_file(&beside));
+            write_new(&beside, bytes, KEY_MODE)?;
+        }
+        for (path, _) in &self.unsaved {
+            fs::rename(beside(path), path).map_err(at(path))?;
         }
         Ok(self.identity)
     }
 }
 
-type NewPair<'a> = Option<(&'a Path, &'a Path)>;
+/// Where a certificate is to be written, and its key if that is not there yet.
+type UnsavedPair<'a> = Option<(&'a Path, Option<&'a Path>)>;
 
 fn load_staking<'a>(
     certificate: &'a KeySource,
     key: &'a KeySource,
     fresh: &NodeIdentity,
-) -> Result<(Arc<staking::Identity>, NewPair<'a>), StartError> {
+) -> Result<(Arc<staking::Identity>, UnsavedPair<'a>), StartError> {
     if *certificate == KeySource::Ephemeral || *key == KeySource::Ephemeral {
         return Ok((fresh.staking.clone(), None));
     }
@@ -137,13 +149,28 @@ fn load_staking<'a>(
             }),
         (None, None) => match (certificate, key) {
             (KeySource::FileOrNew(certificate), KeySource::FileOrNew(key)) => {
-                Ok((fresh.staking.clone(), Some((certificate.as_path(), key.as_path()))))
+                Ok((fresh.staking.clone(), Some((certificate.as_path(), Some(key.as_path())))))
             }
             _ => Err(StartError::File { path: place, fault: "there is no such file".into() }),
         },
         (Some(_), None) => Err(missing_half(&name(key), &place)),
-        (None, Some(_)) => Err(missing_half(&place, &name(key))),
+        (None, Some(bytes)) => {
+            let found = interrupted(certificate, &bytes);
+            found.ok_or_else(|| missing_half(&place, &name(key)))
+        }
     }
+}
+
+/// The certificate that a process wrote beside its place before it ended, if it is the one of this
+/// key.
+fn interrupted<'a>(
+    certificate: &'a KeySource,
+    key: &[u8],
+) -> Option<(Arc<staking::Identity>, UnsavedPair<'a>)> {
+    let KeySource::FileOrNew(path) = certificate else { return None };
+    let written = fs::read(beside(path)).ok()?;
+    let identity = staking::Identity::from_pem(&written, key).ok()?;
+    Some((Arc::new(identity), Some((path.as_path(), None))))
 }
 
 fn missing_half(missing: &str, there: &str) -> StartError {
@@ -205,9 +232,14 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Star
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
+/// Where a file is written before it is put in its place as a whole.
+fn beside(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
+}
+
 /// Replaces a file as a whole.
 pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), StartError> {
-    let beside = path.with_added_extension("new");
+    let beside = beside(path);
     // What an interrupted write left behind.
     drop(fs::remove_file(&beside));
     write_new(&beside, text.as_bytes(), mode)?;
@@ -225,6 +257,41 @@ mod tests {
         let found = NodeIdentity::in_folder(folder.path()).unwrap();
         assert_eq!(made.node_id(), found.node_id());
         assert_eq!(made.signer.to_bytes(), found.signer.to_bytes());
+    }
+
+    #[test]
+    fn an_identity_whose_writing_was_interrupted_is_finished_or_made_anew() {
+        let made = tempfile::tempdir().unwrap();
+        NodeIdentity::in_folder(made.path()).unwrap();
+        let names = ["staker.key", "staker.crt", "signer.key"];
+        let content = names.map(|name| fs::read(made.path().join("staking").join(name)).unwrap());
+        // The first steps of a save: so many files beside their places, the last of them cut off
+        // or not, and so many in their places.
+        for (beside_count, placed, is_cut) in
+            [(1, 0, true), (1, 0, false), (2, 0, true), (3, 0, true), (3, 0, false)]
+                .into_iter()
+                .chain([(3, 1, false), (3, 2, false), (3, 3, false)])
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let staking = folder.path().join("staking");
+            for (number, (name, bytes)) in names.iter().zip(&content).enumerate() {
+                let path = staking.join(name);
+                if number < placed {
+                    write_new(&path, bytes, KEY_MODE).unwrap();
+                } else if number < beside_count {
+                    let end = if is_cut && number + 1 == beside_count { 10 } else { bytes.len() };
+                    write_new(&beside(&path), &bytes[..end], KEY_MODE).unwrap();
+                }
+            }
+            let first = NodeIdentity::in_folder(folder.path()).unwrap();
+            let again = NodeIdentity::in_folder(folder.path()).unwrap();
+            assert_eq!(first.node_id(), again.node_id());
+            assert_eq!(first.signer.to_bytes(), again.signer.to_bytes());
+            assert_eq!(fs::read_dir(&staking).unwrap().count(), names.len());
+            if placed > 0 {
+                assert_eq!(fs::read(staking.join("staker.crt")).unwrap(), content[1]);
+            }
+        }
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Program {
     /// Fails the test if the program has ended.
     pub(crate) fn assert_runs(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("ended with {status}: {}", fs::read_to_string(&self.errors).unwrap());
+            let errors = fs::read_to_string(&self.errors).unwrap();
+            panic!("ended with {status}: {errors}\n{}", self.stdout());
         }
     }
 }

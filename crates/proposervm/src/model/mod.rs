@@ -8,7 +8,7 @@ use sastrugi_crypto::Identity;
 use sastrugi_types::{NodeId, WallTime};
 
 pub(crate) use rules::{Broken, Facts, Form, Times, first_broken};
-pub(crate) use windows::Set;
+pub(crate) use windows::{Set, expected, min_delay};
 
 /// Staking identities, the same in each run, in the order of their node IDs.
 pub(crate) fn identities(count: u8) -> Vec<Identity> {

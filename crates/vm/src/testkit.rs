@@ -55,6 +55,8 @@ pub struct Setup {
     pub chain_id: Id,
     /// The node.
     pub node_id: NodeId,
+    /// When the network's rules change; `None` as [`UpgradeSchedule::of_network`] says.
+    pub upgrades: Option<Arc<UpgradeSchedule>>,
     /// The P-Chain as the node sees it.
     pub validators: Arc<dyn ValidatorState>,
     /// Decides all randomness.
@@ -75,6 +77,7 @@ impl Setup {
             network_id: 12_345,
             chain_id: Id([0xc4; 32]),
             node_id: NodeId([0x4e; 20]),
+            upgrades: None,
             validators: Arc::new(NoValidators),
             seed: 1,
             gear: State::NormalOp,
@@ -139,7 +142,7 @@ impl TestNode {
     }
 
     fn init(&self) -> Result<VmInit, VmError> {
-        let Setup { network_id, chain_id, node_id, seed, .. } = self.setup;
+        let Setup { network_id, chain_id, node_id, seed, ref upgrades, .. } = self.setup;
         let mut random = [0; bls::SECRET_KEY_BYTES];
         random[..8].copy_from_slice(&seed.to_be_bytes());
         let key =
@@ -148,7 +151,9 @@ impl TestNode {
         Ok(VmInit {
             context: ChainContext {
                 network_id,
-                upgrades: Arc::new(UpgradeSchedule::of_network(network_id)),
+                upgrades: upgrades
+                    .clone()
+                    .unwrap_or_else(|| Arc::new(UpgradeSchedule::of_network(network_id))),
                 subnet_id: Id([0x5b; 32]),
                 chain_id,
                 node_id,

@@ -4,8 +4,8 @@
 //!
 //! * its height is the parent's plus one, and its time not before the parent's, and while the
 //!   chain is in normal operation at most [`AHEAD_MS_MAX`] after this node's clock,
-//! * it has transactions, and each of them, in order, is for this chain, is signed, and carries
-//!   the account's nonce at that point,
+//! * it has transactions, and each of them, in order, is for this chain, is signed (which is not
+//!   checked again while bootstrapping), and carries the account's nonce at that point,
 //! * its root is that of the state the transactions lead to.
 //!
 //! Verifying a block makes its [`Layer`]; accepting it stores the layer, the block and its index

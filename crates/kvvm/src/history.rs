@@ -112,7 +112,7 @@ mod tests {
         let db = MemoryDb::new();
         let mut history = open(&db);
         let executed = node(MemoryDb::new());
-        for nonce in 0..2000 {
+        for nonce in 0..1100 {
             let block = history.append(nonce, vec![transaction(nonce)]).unwrap();
             let parsed = executed.vm.parse_block(block.bytes.clone()).unwrap();
             assert_eq!(parsed, block);

@@ -13,7 +13,7 @@ use sastrugi_kvvm::{
 };
 use sastrugi_types::{Id, Instant, NodeId, RequestId, version::Application};
 use sastrugi_vm::{
-    HealthChecker,
+    HealthChecker, State,
     testkit::{Sent, Setup, TestNode},
 };
 
@@ -137,6 +137,29 @@ fn the_mempool_does_not_grow() {
     assert_eq!(waiting(&node), 0);
     node.vm.app_gossip(PEER, gossip(&[transaction(19, 0).bytes().clone()])).unwrap();
     assert_eq!(waiting(&node), 1, "there is room again");
+}
+
+#[test]
+fn signatures_are_checked_unless_the_network_has_accepted_the_block() {
+    let author = node("");
+    author.post("/rpc", &client::issue_call(&transaction(1, 0))).unwrap();
+    let block = author.build().unwrap();
+    let changed = |at: usize| {
+        let mut bytes = block.bytes.to_vec();
+        bytes[at] ^= 1;
+        author.vm.parse_block(bytes.into()).unwrap()
+    };
+    // The last byte of the only transaction's signature, and the first of the root.
+    let (forged, other_root) = (changed(block.bytes.len() - 1), changed(50));
+    let node = node("");
+    let refusal = |block| node.vm.verify(block, None).unwrap_err().to_string();
+    assert!(refusal(&forged).contains("signature"), "{}", refusal(&forged));
+    node.vm.set_state(State::StateSyncing).unwrap();
+    assert!(refusal(&forged).contains("signature"));
+    node.vm.set_state(State::Bootstrapping).unwrap();
+    assert!(refusal(&other_root).contains("the root is"), "{}", refusal(&other_root));
+    node.vm.verify(&forged, None).unwrap();
+    node.vm.reject(forged.id).unwrap();
 }
 
 #[test]

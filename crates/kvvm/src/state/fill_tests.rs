@@ -81,7 +81,7 @@ fn order() -> impl Strategy<Value = Vec<(u8, usize)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     /// What is filled is, record for record, what would have been stored.
     #[test]

@@ -204,7 +204,7 @@ fn tell(stored: &Stored, range: &mut Range, first: &mut Path, last: &mut Path, l
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn ranges_are_complete_and_proven(

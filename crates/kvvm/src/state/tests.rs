@@ -97,7 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn the_tree_agrees_with_its_definition(steps in vec((step(), step()), 1..12)) {

@@ -226,7 +226,11 @@ fn who_handles_nothing_holds_up_nobody_else() {
 
     await_true("the first", || slow.diary.messages().len() == 1);
     *slow.diary.kept.lock() = None;
-    await_true("the rest", || slow.diary.messages().len() > 1);
+    // The queue may have had room for no more than the first.
+    await_true("more", || {
+        sender.send(&slow, "more");
+        slow.diary.messages().len() > 1
+    });
 }
 
 #[test]

@@ -84,6 +84,6 @@ impl Counters {
     }
 
     pub(crate) fn stats(&self, windower: WindowerStats, state: StateStats) -> Stats {
-        Stats { windower, state, ..*self.0.lock() }
+        Stats { state, windower, ..*self.0.lock() }
     }
 }

@@ -27,7 +27,7 @@ impl BatchedChainVm for ProposerVm {
         time_max: Duration,
     ) -> Result<Vec<Bytes>, VmError> {
         let running = self.running()?;
-        let bounds = Bounds { count_max, bytes_max, time_max };
+        let bounds = Bounds { count: count_max, bytes: bytes_max, time: time_max };
         running.ancestors(&running.memory.lock(), id, bounds)
     }
 
@@ -40,9 +40,9 @@ impl BatchedChainVm for ProposerVm {
 /// Bounds of an answer.
 #[derive(Clone, Copy)]
 struct Bounds {
-    count_max: usize,
-    bytes_max: usize,
-    time_max: Duration,
+    count: usize,
+    bytes: usize,
+    time: Duration,
 }
 
 impl Running {
@@ -51,20 +51,20 @@ impl Running {
         let (mut blocks, mut size, mut next) = (Vec::new(), 0, id);
         while let Some(outer) = self.outer(memory, next)? {
             size += outer.bytes().len() + ANCESTOR_OVERHEAD_BYTES;
-            let is_late = self.clock.now() - started >= max.time_max;
-            if !blocks.is_empty() && (size >= max.bytes_max || is_late) {
+            let is_late = self.clock.now() - started >= max.time;
+            if !blocks.is_empty() && (size >= max.bytes || is_late) {
                 return Ok(blocks);
             }
             next = outer.parent();
             blocks.push(outer.bytes().clone());
-            if blocks.len() >= max.count_max {
+            if blocks.len() >= max.count {
                 return Ok(blocks);
             }
         }
         let rest = Bounds {
-            count_max: max.count_max - blocks.len(),
-            bytes_max: max.bytes_max.saturating_sub(size),
-            time_max: max.time_max.saturating_sub(self.clock.now() - started),
+            count: max.count - blocks.len(),
+            bytes: max.bytes.saturating_sub(size),
+            time: max.time.saturating_sub(self.clock.now() - started),
         };
         match self.inner_ancestors(next, rest, blocks.is_empty()) {
             Ok(inner) => blocks.extend(inner),
@@ -77,19 +77,19 @@ impl Running {
     /// Blocks from before the fork. Only the very first block of an answer may be too large.
     fn inner_ancestors(&self, id: Id, max: Bounds, is_first: bool) -> Result<Vec<Bytes>, VmError> {
         if let Some(batched) = self.inner.batched() {
-            match batched.ancestors(id, max.count_max, max.bytes_max, max.time_max) {
+            match batched.ancestors(id, max.count, max.bytes, max.time) {
                 Err(VmError::NotImplemented) => {}
                 answer => return answer,
             }
         }
         let started = self.clock.now();
         let (mut blocks, mut size, mut next) = (Vec::new(), 0, id);
-        while blocks.len() < max.count_max
+        while blocks.len() < max.count
             && let Some(block) = self.inner.get_block(next)?
         {
             size += block.bytes.len() + ANCESTOR_OVERHEAD_BYTES;
-            let is_late = self.clock.now() - started >= max.time_max;
-            if !(is_first && blocks.is_empty()) && (size >= max.bytes_max || is_late) {
+            let is_late = self.clock.now() - started >= max.time;
+            if !(is_first && blocks.is_empty()) && (size >= max.bytes || is_late) {
                 break;
             }
             next = block.parent;

@@ -197,9 +197,9 @@ impl ProposerVm {
     ///
     /// # Errors
     /// The bytes are neither an outer nor an inner block.
-    pub fn parse_trusted(&self, bytes: Bytes) -> Result<Block, VmError> {
+    pub fn parse_trusted(&self, bytes: &Bytes) -> Result<Block, VmError> {
         let running = self.running()?;
-        running.parse(&mut running.memory.lock(), &bytes, true)
+        running.parse(&mut running.memory.lock(), bytes, true)
     }
 
     /// What was counted. All zero before `initialize`.

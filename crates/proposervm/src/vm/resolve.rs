@@ -6,7 +6,7 @@ use sastrugi_vm::{Block, VmError};
 
 use super::{Memory, Running, fault};
 use crate::{
-    Epoch, OuterBlock,
+    Epoch, OuterBlock, PostForkBlock,
     block::{BlockError, Unverified},
     verify::{Kind, Parent},
 };
@@ -207,7 +207,7 @@ impl Running {
             OuterBlock::Option(option) => {
                 let oracle = self.outer(memory, option.parent())?;
                 let oracle = oracle.as_ref().and_then(OuterBlock::as_block);
-                oracle.map_or(WallTime::UNIX_EPOCH, |oracle| oracle.timestamp())
+                oracle.map_or(WallTime::UNIX_EPOCH, PostForkBlock::timestamp)
             }
         };
         Ok(Block {

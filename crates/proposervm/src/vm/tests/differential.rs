@@ -26,6 +26,7 @@ struct Record {
 
 /// One attempt at a block; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says what is right about the block")]
 struct Attempt {
     parent: usize,
     form: Form,

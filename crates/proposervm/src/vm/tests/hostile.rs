@@ -193,8 +193,8 @@ fn trusted_blocks_are_not_checked_but_must_be_blocks() {
     let mut bad = scenario.good.bytes().to_vec();
     *bad.last_mut().unwrap() ^= 1;
     let vm = &scenario.world.vm;
-    let trusted = vm.parse_trusted(bad.clone().into()).unwrap();
+    let trusted = vm.parse_trusted(&bad.clone().into()).unwrap();
     assert_eq!(trusted.id, scenario.good.id());
     assert!(vm.parse_block(bad.into()).is_err(), "nobody else is trusted for it");
-    assert!(vm.parse_trusted(Bytes::from_static(b"garbage")).is_err());
+    assert!(vm.parse_trusted(&Bytes::from_static(b"garbage")).is_err());
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
+use proptest::{
+    prelude::*,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
 use sastrugi_types::{WallTime, upgrade::UpgradeTime};
 use sastrugi_vm::{Clock, State, Vm};
 
@@ -263,7 +266,8 @@ fn random_trees_get_the_verdicts_of_the_table() {
     });
     let attempts = prop::collection::vec(attempt(), 1..40);
     let cases = (starts, 0..4_usize, prop::bool::weighted(0.8), attempts);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::with_cases(200), rng);
     let good = std::cell::Cell::new(0);
     let outcome = runner.run(&cases, |(starts, validators, is_normal_op, attempts)| {
         good.set(good.get() + grow(starts, validators, is_normal_op, &attempts)?);

@@ -425,10 +425,9 @@ fn run_node(matches: &ArgMatches) -> Result<ExitCode, StartError> {
     let node = prepared
         .and_then(|prepared| prepared.start(Arc::new(NoObserver)))
         .inspect_err(|error| tracing::error!(%error, "FATAL failed to initialize node"))?;
-    let mut has_failed = false;
-    while !has_failed && !signals.wait(WATCH_PERIOD) {
-        has_failed = node.has_failed();
-    }
+    // A chain that stops does not take the node with it: its API goes on saying what happened.
+    while !signals.wait(WATCH_PERIOD) {}
+    let has_failed = node.has_failed();
     let faults = node.stop();
     for fault in &faults {
         tracing::warn!(fault, "not stopped cleanly");

@@ -225,6 +225,38 @@ fn a_node_without_a_place_in_the_network_joins_by_its_description() {
 }
 
 #[test]
+fn a_chain_with_another_genesis_stops_alone_and_its_node_says_why() {
+    let network = Network::new(2, &json!({}));
+    let validators = network.launch_all(2);
+    validators[0].1.write(2);
+    let mut description = network.place.description.clone();
+    let genesis = json!({"timestampMs": "7", "entries": []}).to_string();
+    description.subnets[0].chains[0].genesis = const_hex::encode(genesis);
+    let file = network.folder.path().join("other.json");
+    fs::write(&file, json!(description).to_string()).unwrap();
+    let folder = network.folder.path().join("other");
+    let [http, staking] = [8, 9].map(|offset| (network.ports.first() + offset).to_string());
+    let mut arguments = vec!["--network-file", file.to_str().unwrap()];
+    arguments.extend(["--data-dir", folder.to_str().unwrap(), "--staking-host", "127.0.0.1"]);
+    arguments.extend(["--http-port", &http, "--staking-port", &staking]);
+    let (other, api) = network.run(&arguments, &folder);
+
+    let health = until("the node says why its chain stopped", || {
+        let (status, health) = api.health();
+        let cause = health["checks"]["kv"]["error"].as_str()?.to_owned();
+        assert_eq!(status, 503);
+        cause.contains("the chain stopped").then_some(cause)
+    });
+    assert!(health.contains("does not verify in bootstrapping"), "{health}");
+    assert!(health.contains("another chain than the network's"), "{health}");
+    assert!(api.info("info.getNodeID", &json!({}))["nodeID"].is_string());
+    validators[1].1.write(1);
+    let ended = other.stop(Signal::TERM);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    stop(validators);
+}
+
+#[test]
 fn a_node_that_jumps_executes_only_the_rest() {
     const WRITES: u64 = 40;
     let chain = json!({"stateSyncSummaryInterval": 16, "stateSyncMinBlocks": 8});

@@ -102,12 +102,12 @@ pub(super) fn check_running(members: &[Member], log: &str) -> Result<(), StartEr
     let failed: Vec<String> = members
         .iter()
         .filter(|member| member.node.has_failed())
-        .map(|member| member.node.node_id().to_string())
+        .map(|member| format!("{}: {}", member.node.node_id(), member.node.failures().join("; ")))
         .collect();
     if failed.is_empty() {
         return Ok(());
     }
-    Err(StartError::Other(format!("a chain stopped on {}; see {log}", failed.join(", "))))
+    Err(StartError::Other(format!("{}; see {log}", failed.join("\n"))))
 }
 
 /// Stops all nodes at the same time. Returns what could not be stopped cleanly.

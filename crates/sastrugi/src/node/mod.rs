@@ -193,9 +193,16 @@ impl Node {
         results.values().all(|result| result.health.is_healthy())
     }
 
-    /// Whether a chain ended on its own; the node should be stopped then.
+    /// Whether a chain ended on its own. The node goes on, and its health says why.
     pub fn has_failed(&self) -> bool {
         self.shared.chains().iter().any(|chain| chain.view.last().is_stopped)
+    }
+
+    /// Why chains ended on their own.
+    pub fn failures(&self) -> Vec<String> {
+        let pictures = self.shared.chains().iter().map(|chain| chain.view.last());
+        let stopped = pictures.filter(|picture| picture.is_stopped);
+        stopped.filter_map(|picture| picture.health.causes.last().cloned()).collect()
     }
 
     /// Stops the node. Returns what could not be stopped cleanly.

@@ -64,7 +64,9 @@ impl DiskDatabase {
         if path.is_file() {
             return Err(StartError::file(path, "is a file; a database needs a folder"));
         }
-        make_folder(path)?;
+        if is_absent(path)? {
+            make(path)?;
+        }
         let open = open(path).map_err(|error| StartError::file(path, advice(&error)))?;
         open.check_seal(path)?;
         Ok(Self { path: Arc::new(path.to_path_buf()), open: Arc::new(RwLock::new(Some(open))) })
@@ -110,6 +112,27 @@ impl Open {
         replace(&path.join(SEAL_FILE), &format!("{seal}\n"), SEAL_MODE)
             .map_err(|error| DbError::Io(error.to_string()))
     }
+}
+
+/// Whether there is no database yet: no folder, or an empty one.
+fn is_absent(path: &Path) -> Result<bool, StartError> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
+/// Makes an empty database beside its place and puts it there as a whole, because a store whose
+/// making was interrupted cannot be told from a damaged one.
+fn make(path: &Path) -> Result<(), StartError> {
+    let beside = path.with_added_extension("new");
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(at(&beside))?;
+    }
+    make_folder(&beside)?;
+    drop(open(&beside).map_err(|error| StartError::file(path, advice(&error)))?);
+    fs::rename(&beside, path).map_err(at(path))
 }
 
 fn open(path: &Path) -> Result<Open, fjall::Error> {
@@ -296,6 +319,22 @@ mod tests {
                 Err(error) => assert!(error.to_string().contains("damaged"), "{name}: {error}"),
             }
         }
+    }
+
+    #[test]
+    fn a_making_that_was_interrupted_is_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let beside = folder.path().join("db.new");
+        fs::create_dir(&beside).unwrap();
+        fs::write(beside.join("0.jnl"), b"").unwrap();
+        let db = DiskDatabase::open(&path).unwrap();
+        db.put(b"key", b"value").unwrap();
+        db.close().unwrap();
+        drop(db);
+        assert!(!beside.exists());
+        let db = DiskDatabase::open(&path).unwrap();
+        assert_eq!(db.get(b"key").unwrap().as_deref(), Some(b"value".as_slice()));
     }
 
     #[test]

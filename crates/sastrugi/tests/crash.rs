@@ -179,7 +179,7 @@ impl Stage {
         victim.node.kill();
         let mut told = Told::default();
         told.blocks.insert(height, id);
-        told.view.phase = "voting".to_owned();
+        "voting".clone_into(&mut told.view.phase);
         self.examine(victim, &told);
     }
 
@@ -273,7 +273,7 @@ impl Victim {
     fn assert_counted_once(&self) {
         let counted = program::until("the counters", || self.node.eyes().counters());
         let from = counted.height.unwrap() - counted.accepted;
-        let is_landing = self.jumps.is_some_and(|interval| from % interval == 0);
+        let is_landing = self.jumps.is_some_and(|interval| from.is_multiple_of(interval));
         assert!(
             from == self.height || (from > self.height && is_landing),
             "started at height {}, {counted:?}",

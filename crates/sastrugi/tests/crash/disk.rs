@@ -74,7 +74,8 @@ impl Disk {
     /// All that is here is right, and nothing is half there. If the node may jump, it lands on
     /// multiples of `jumps`.
     pub(crate) fn check(&self, reference: &Reference, jumps: Option<u64>, rng: &mut ChaCha8Rng) {
-        let is_landing = |height: u64| jumps.is_some_and(|interval| height % interval == 0);
+        let is_landing =
+            |height: u64| jumps.is_some_and(|interval| height.is_multiple_of(interval));
         assert_eq!(self.last, reference.id(self.height), "height {}", self.height);
         match self.noted {
             None => assert!(self.height == 0 || is_landing(self.height), "nothing is noted"),

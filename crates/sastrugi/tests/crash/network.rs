@@ -173,9 +173,8 @@ impl Load {
         let count = clients.len() as u64;
         let start = |(number, client): (usize, KvClient)| {
             let per_second = per_second.clone();
-            spawn(move || {
-                write(&client, &Key::from_seed(&[200 + number as u8; 32]), &per_second, count)
-            })
+            let key = Key::from_seed(&[200 + number as u8; 32]);
+            spawn(move || write(&client, &key, &per_second, count))
         };
         let threads = clients.into_iter().enumerate().map(start).collect();
         Self { per_second, threads }
@@ -189,7 +188,7 @@ impl Load {
 
 /// Writes one `count`-th of what is asked for. A node that does not answer is asked again later.
 fn write(client: &KvClient, key: &Key, per_second: &AtomicU64, count: u64) {
-    let (mut nonce, mut number, mut last) = (None, 0, Instant::now());
+    let (mut nonce, mut number, mut last) = (None, 0_u64, Instant::now());
     loop {
         let rate = per_second.load(Ordering::Acquire);
         if rate == Load::OVER {
@@ -201,7 +200,7 @@ fn write(client: &KvClient, key: &Key, per_second: &AtomicU64, count: u64) {
         }
         last = Instant::now();
         number += 1;
-        if number % NONCE_PERIOD == 0 {
+        if number.is_multiple_of(NONCE_PERIOD) {
             nonce = None;
         }
         nonce = issue(client, key, nonce, number);

@@ -8,7 +8,7 @@ use sastrugi::{
     client::KvClient,
     description::NetworkDescription,
     kvvm::{
-        Account, Block, Kvvm,
+        Account, Block, Kvvm, Transaction,
         api::{
             BlockInfo, BlockReply, Decimal, GetArgs, GetBlockArgs, GetReply, Hex, RangeArgs,
             RangeEntry, RangeReply,
@@ -84,7 +84,7 @@ impl Reference {
         let accounts: BTreeSet<Account> = self
             .blocks
             .iter()
-            .flat_map(|block| block.transactions().iter().map(|transaction| transaction.account()))
+            .flat_map(|block| block.transactions().iter().map(Transaction::account))
             .collect();
         for account in accounts {
             let theirs = entries(account, |args| client.call("kv.range", args).unwrap());

@@ -364,7 +364,7 @@ impl Replay {
     /// The VM can tell the gear to stop.
     fn obey_halter(&mut self) {
         let mut accepts = self.stage.vm.accepts.lock();
-        *accepts = Default::default();
+        drop(std::mem::take(&mut *accepts));
         self.stage.around.halter = accepts.halter.clone();
     }
 

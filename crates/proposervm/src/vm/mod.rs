@@ -6,7 +6,7 @@
 //! # Specification
 //!
 //! * Upon `initialize`: the inner VM is initialized over the whole of the chain's database, where
-//!   the part [`state::PART`](crate::state::PART) is the wrapper's. Then the accepted chain is
+//!   the part `state::PART` is the wrapper's. Then the accepted chain is
 //!   *settled*: if the inner VM is behind, because it commits on its own and lost its last blocks,
 //!   or because its state sync came to nothing, the last accepted outer block becomes the one at the
 //!   inner VM's height, or none if that is before the fork. If the inner VM is ahead, initializing
@@ -27,12 +27,12 @@
 //!   another outer block.
 //! * Upon `set_preference`: the inner VM hears of the inner block, in an epoch together with the
 //!   context that a child would have.
-//! * Upon `build_block`: see [`build`]. Upon transactions waiting in the inner VM: see
-//!   [`schedule`](crate::schedule).
+//! * Upon `build_block`: see `build`. Upon transactions waiting in the inner VM: see
+//!   `schedule`.
 //! * Upon `set_state`: the inner VM hears of it first. When state sync ends, however it ends, the
 //!   accepted chain is settled again.
 //! * Upon `options` of a block: the inner block's, each in an outer one.
-//! * State sync: see [`sync`]. Many blocks at once: see [`batched`]. HTTP: see [`service`].
+//! * State sync: see `sync`. Many blocks at once: see `batched`. HTTP: see `service`.
 //!
 //! Everything else goes to the inner VM as it is.
 //!
